@@ -1,0 +1,29 @@
+# SPDX-License-Identifier: GPL-2.0
+# shellcheck shell=bash
+#
+# What the checks share, beyond the harness' own lib.sh.
+
+. "$(dirname "${BASH_SOURCE[0]}")/../lib.sh"
+
+ok() { echo "ok $*" >&3; }
+not_ok() { echo "not ok $1 # ${*:2}" >&3; }
+skip() { echo "skip $1 # ${*:2}" >&3; }
+
+# result NAME COMMAND...: the command's status is the test's result.
+result() {
+	local name=$1
+
+	shift
+	echo "== $name"
+	if "$@"; then
+		ok "$name"
+	else
+		not_ok "$name" "see the log"
+		return 1
+	fi
+}
+
+# The overlay's own files which enter the kernel proper.
+our_kernel_files() {
+	(cd "$top" && git ls-files -co --exclude-standard -- fs include)
+}
