@@ -24,6 +24,7 @@ def make_commits():
     overlay.check_owners(series)
     git = repo()
     made = commits.build(git, base_commit, series, with_overlay=True)
+    git("update-ref", "refs/heads/base", made[0])
     git("update-ref", "refs/heads/series", made[-1])
     check_tree(git, made, series)
     return git, made, series, name
