@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Ranges of an object that are being fetched, and the READs that wait. */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "cachefiles_ondemand.h"
+#include "clock.h"
+#include "extent.h"
+#include "log.h"
+
+/* The kernel's granule: ranges begin and end at multiples, or at the size. */
+#define GRANULE 4096
+
+struct waiter {
+	SLIST_ENTRY(waiter) link;
+	struct read *read;
+};
+
+/**
+ * struct extent - a range that is being fetched, or failed a moment ago
+ * @req: the request; first, for extent_done()
+ * @link: in the object's list
+ * @next: in the list of those that read_begin() has to start
+ * @object: what it belongs to; holds a reference while @failed is 0
+ * @stats: counted in
+ * @start: first byte
+ * @end: byte behind the last one
+ * @failed: 0 while it is being fetched, else the error
+ * @forget: when the error is no longer worth anything
+ * @waiters: READs that need it
+ */
+struct extent {
+	struct source_req req;
+	LIST_ENTRY(extent) link;
+	SLIST_ENTRY(extent) next;
+	struct object *object;
+	struct stats *stats;
+	uint64_t start;
+	uint64_t end;
+	int failed;
+	uint64_t forget;
+	SLIST_HEAD(, waiter) waiters;
+};
+
+SLIST_HEAD(extent_stack, extent);
+
+static void read_answer(struct read *read)
+{
+	int error = atomic_load(&read->error);
+	int ret;
+
+	if (error && error != -ECANCELED && error != -ESTALE)
+		log_write_limited(LOG_LEVEL_ERROR,
+				  "%s, bytes %llu-%llu: read fails: %s",
+				  read->object->blob->key,
+				  (unsigned long long)read->off,
+				  (unsigned long long)read->end - 1,
+				  strerror(-error));
+	stats_end_read(read->stats, error);
+
+	/* Given up for CLOSE or the daemon's end: nobody listens. */
+	if (error != -ECANCELED) {
+		ret = cfod_complete_read(read->object->fd, read->msg_id);
+		if (ret)
+			log_debug("READ %u: answer not taken: %s",
+				  read->msg_id, strerror(-ret));
+	}
+	object_put(read->object);
+	free(read);
+}
+
+/* One piece of a READ has ended. */
+static void read_piece_done(struct read *read, int error)
+{
+	int none = 0;
+
+	if (error)
+		atomic_compare_exchange_strong(&read->error, &none, error);
+	if (atomic_fetch_sub(&read->pending, 1) == 1)
+		read_answer(read);
+}
+
+/* With the object's lock held, and so are the next ones. */
+static void forget_failure(struct object *object, struct extent *extent)
+{
+	LIST_REMOVE(extent, link);
+	object->nr_failed--;
+	free(extent);
+}
+
+static void remember_failure(struct object *object, struct extent *extent,
+			     int error)
+{
+	struct extent *e, *oldest = NULL;
+
+	if (object->nr_failed >= EXTENT_FAILED_MAX) {
+		LIST_FOREACH(e, &object->extents, link)
+			if (e->failed && (!oldest || e->forget < oldest->forget))
+				oldest = e;
+		forget_failure(object, oldest);
+	}
+	extent->failed = error;
+	extent->forget = clock_ms() + EXTENT_FAILED_MS;
+	/* What is in front of it has been filled. */
+	extent->start = extent->req.pos;
+	object->nr_failed++;
+}
+
+static void forget_old_failures(struct object *object)
+{
+	struct extent *e, *next;
+	uint64_t now;
+
+	if (!object->nr_failed)
+		return;
+	now = clock_ms();
+	for (e = LIST_FIRST(&object->extents); e; e = next) {
+		next = LIST_NEXT(e, link);
+		if (e->failed && e->forget <= now)
+			forget_failure(object, e);
+	}
+}
+
+/* The first extent that ends behind @pos. */
+static struct extent *next_extent(struct object *object, uint64_t pos)
+{
+	struct extent *e, *found = NULL;
+
+	LIST_FOREACH(e, &object->extents, link)
+		if (e->end > pos && (!found || e->start < found->start))
+			found = e;
+	return found;
+}
+
+static int failure_in(struct object *object, uint64_t off, uint64_t end)
+{
+	struct extent *e;
+
+	forget_old_failures(object);
+	if (!object->nr_failed)
+		return 0;
+	LIST_FOREACH(e, &object->extents, link)
+		if (e->failed && e->start < end && e->end > off)
+			return e->failed;
+	return 0;
+}
+
+static int wait_for(struct extent *extent, struct read *read)
+{
+	struct waiter *waiter = malloc(sizeof(*waiter));
+
+	if (!waiter)
+		return -ENOMEM;
+	waiter->read = read;
+	SLIST_INSERT_HEAD(&extent->waiters, waiter, link);
+	atomic_fetch_add(&read->pending, 1);
+	return 0;
+}
+
+static void extent_done(struct source_req *req, int error)
+{
+	struct extent *extent = (struct extent *)req;
+	struct object *object = extent->object;
+	SLIST_HEAD(, waiter) waiters = SLIST_HEAD_INITIALIZER(waiters);
+	struct waiter *waiter;
+	bool remember;
+
+	remember = error && error != -ECANCELED && error != -ESTALE;
+
+	pthread_mutex_lock(&object->lock);
+	waiters.slh_first = SLIST_FIRST(&extent->waiters);
+	SLIST_INIT(&extent->waiters);
+	if (remember)
+		remember_failure(object, extent, error);
+	else
+		LIST_REMOVE(extent, link);
+	pthread_mutex_unlock(&object->lock);
+	/* What is remembered can be freed by another thread from here on. */
+	if (!remember)
+		free(extent);
+
+	while ((waiter = SLIST_FIRST(&waiters))) {
+		SLIST_REMOVE_HEAD(&waiters, link);
+		read_piece_done(waiter->read, error);
+		free(waiter);
+	}
+	object_put(object);
+}
+
+static struct extent *extent_new(struct object *object, struct stats *stats,
+				 uint64_t start, uint64_t end)
+{
+	struct extent *extent = calloc(1, sizeof(*extent));
+
+	if (!extent)
+		return NULL;
+	extent->req = (struct source_req){
+		.blob = object->blob,
+		.fd = object->fd,
+		.pos = start,
+		.end = end,
+		.done = extent_done,
+	};
+	extent->object = object;
+	atomic_fetch_add(&object->refs, 1);
+	extent->stats = stats;
+	extent->start = start;
+	extent->end = end;
+	SLIST_INIT(&extent->waiters);
+	LIST_INSERT_HEAD(&object->extents, extent, link);
+	return extent;
+}
+
+/*
+ * Cut [@start, @end): wait for what is being fetched, put the rest on @todo.
+ * What lies outside the READ itself is fetched, but not waited for.
+ */
+static int cut(struct read *read, uint64_t start, uint64_t end,
+	       struct extent_stack *todo)
+{
+	struct object *object = read->object;
+	uint64_t pos = start, stop;
+	bool joined = false;
+	int ret = 0;
+
+	for (; pos < end && !ret; pos = stop) {
+		struct extent *e = next_extent(object, pos);
+
+		if (!e || e->start > pos) {
+			stop = e && e->start < end ? e->start : end;
+			e = extent_new(object, read->stats, pos, stop);
+			if (!e)
+				return -ENOMEM;
+			SLIST_INSERT_HEAD(todo, e, next);
+		} else {
+			stop = e->end < end ? e->end : end;
+			joined |= !e->failed;
+		}
+		if (!e->failed && e->start < read->end && e->end > read->off)
+			ret = wait_for(e, read);
+	}
+	if (joined)
+		stats_add(&read->stats->joined, 1);
+	return ret;
+}
+
+/*
+ * What to fetch for a READ.  Return: false if nothing is missing any more: a
+ * unit that was fetched for another READ had it.
+ */
+static bool widen(struct read *read, uint64_t size, uint64_t unit,
+		  uint64_t *start, uint64_t *end)
+{
+	int64_t hole;
+
+	*start = read->off;
+	*end = read->end;
+	if (!unit)
+		return true;
+
+	hole = cfod_next_hole(read->object->fd, read->off);
+	if (hole >= 0 && (uint64_t)hole >= read->end)
+		return false;
+
+	*start -= *start % unit;
+	*end += unit - 1;
+	*end -= *end % unit;
+	if (*end > size)
+		*end = size;
+
+	hole = cfod_next_hole(read->object->fd, *start);
+	if (hole > 0 && (uint64_t)hole > *start && (uint64_t)hole < read->end)
+		*start = hole - hole % GRANULE;
+	return true;
+}
+
+void read_begin(struct engine *engine, struct stats *stats,
+		struct object *object, uint32_t msg_id, uint64_t off,
+		uint64_t len, uint64_t unit)
+{
+	struct extent_stack todo = SLIST_HEAD_INITIALIZER(todo);
+	struct read *read = calloc(1, sizeof(*read));
+	uint64_t start, end, size;
+	struct extent *extent;
+	int error = 0;
+
+	stats_begin_read(stats, len);
+	if (!read) {
+		log_write_limited(LOG_LEVEL_ERROR, "out of memory");
+		stats_end_read(stats, -ENOMEM);
+		cfod_complete_read(object->fd, msg_id);
+		object_put(object);
+		return;
+	}
+
+	pthread_mutex_lock(&object->lock);
+	size = object->size;
+	pthread_mutex_unlock(&object->lock);
+
+	/* The last READ of an object may be rounded up. */
+	end = off + len < size ? off + len : size;
+	*read = (struct read){
+		.object = object,
+		.stats = stats,
+		.msg_id = msg_id,
+		.off = off,
+		.end = end,
+	};
+	/* Not answered before all of it is cut. */
+	atomic_init(&read->pending, 1);
+	atomic_init(&read->error, 0);
+
+	if (off >= end || off % GRANULE) {
+		error = -ERANGE;
+	} else if (!widen(read, size, unit, &start, &end)) {
+		stats_add(&stats->present, 1);
+	} else {
+		pthread_mutex_lock(&object->lock);
+		error = failure_in(object, read->off, read->end);
+		if (!error)
+			error = cut(read, start, end, &todo);
+		pthread_mutex_unlock(&object->lock);
+	}
+
+	while ((extent = SLIST_FIRST(&todo))) {
+		SLIST_REMOVE_HEAD(&todo, next);
+		stats_add(&stats->fetches, 1);
+		engine_fetch(engine, &extent->req);
+	}
+	read_piece_done(read, error);
+}
+
+void extents_free(struct extents *extents)
+{
+	struct extent *extent;
+
+	/* What is being fetched holds the object: these have failed. */
+	while ((extent = LIST_FIRST(extents))) {
+		LIST_REMOVE(extent, link);
+		free(extent);
+	}
+}
