@@ -1,0 +1,559 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * On-demand read mode: structures, lock order and prototypes.
+ *
+ * A reader that misses the cache makes a request, a daemon fetches the bytes
+ * and writes them into the cache file, and that write completes the read.
+ *
+ * Who pins whom: a blob file pins its object as a user; an OPEN or READ, an
+ * anonymous fd and queued flush work pin the object; an object pins its volume;
+ * a volume and the bound device pin the instance.  Nothing waits for any of
+ * these to go away: the last reference frees.
+ *
+ * Lock order, outer first:
+ *
+ *	cachefiles_ondemand_mutex		the list of instances
+ *	  cachefiles_ondemand::attach_sem	the bound device
+ *	    cachefiles_od_object::fill_mutex	cache file, writes to it
+ *	      cachefiles_ondemand::names_mutex	volumes, objects, their users
+ *	        cachefiles_od_object::lock	state, map, reads
+ *	          cachefiles_reqs::ids.xa_lock	requests
+ *
+ * The sleeping ones are held over accesses to the local cache disk at most,
+ * never while anything waits for the daemon or for the daemon's memory.
+ */
+#ifndef _CACHEFILES_ONDEMAND_H
+#define _CACHEFILES_ONDEMAND_H
+
+#include <linux/types.h>
+
+struct cachefiles_cache;
+struct file;
+struct seq_file;
+
+#ifdef CONFIG_CACHEFILES_ONDEMAND
+
+#include <linux/fs.h>
+#include <linux/hashtable.h>
+#include <linux/interval_tree.h>
+#include <linux/mutex.h>
+#include <linux/rwsem.h>
+#include <linux/poll.h>
+#include <linux/u64_stats_sync.h>
+#include <linux/workqueue.h>
+#include <linux/xarray.h>
+#include <uapi/linux/cachefiles.h>
+
+/*
+ * The unit of presence.  Fixed by the protocol and by the maps on disk, so it
+ * does not follow PAGE_SIZE.
+ */
+#define CACHEFILES_GRANULE_SHIFT	12
+#define CACHEFILES_GRANULE_SIZE		(1UL << CACHEFILES_GRANULE_SHIFT)
+
+/*
+ * The most that one READ asks for, in granules.  Neighbouring misses are merged
+ * up to here; a readahead window stays several requests so that they overlap.
+ */
+#define CACHEFILES_READ_GRANULES	(SZ_512K >> CACHEFILES_GRANULE_SHIFT)
+
+/* fscache's limits for keys; the names "I<volume>" and "D<key>" must fit. */
+#define CACHEFILES_KEY_MAX		(NAME_MAX - 3)
+
+struct cachefiles_ondemand;
+struct cachefiles_od_object;
+struct cachefiles_req;
+
+/*
+ * Request states.  The legal moves:
+ *
+ *	NEW -> QUEUED | HELD		submitted
+ *	HELD -> QUEUED			its object has been opened
+ *	QUEUED -> SENDING		a daemon thread picked it
+ *	SENDING -> SENT			the message is in the daemon's buffer
+ *	SENDING -> QUEUED		it could not be copied
+ *	QUEUED | SENDING | SENT -> HELD	the object's fd has gone
+ *	SENT -> QUEUED			"restore", for an OPEN
+ *	any but NEW -> DONE		answered, cancelled, or the cache is dead
+ */
+enum cachefiles_req_state {
+	CACHEFILES_REQ_NEW,
+	CACHEFILES_REQ_QUEUED,
+	CACHEFILES_REQ_HELD,
+	CACHEFILES_REQ_SENDING,
+	CACHEFILES_REQ_SENT,
+	CACHEFILES_REQ_DONE,
+};
+
+/* Where a request goes that could not be sent, see cachefiles_req_unsend(). */
+enum cachefiles_req_place {
+	CACHEFILES_REQ_FIRST,
+	CACHEFILES_REQ_LAST,
+	CACHEFILES_REQ_LATER,
+};
+
+/**
+ * struct cachefiles_reqs - the requests of an instance
+ * @ids: all live requests by id; its lock guards everything here
+ * @next_id: where the cyclic allocation of ids goes on
+ * @queue: what the daemon can read now, oldest first
+ * @deferred: what no file descriptor could be had for, until @defer_work runs
+ * @pollwq: where the daemon's threads wait for @queue to fill; NULL when @dead.
+ *	It is the device's, as they are on it before they bind
+ * @defer_work: puts @deferred back into @queue
+ * @dead: no daemon; nothing can be submitted
+ * @nr_live: how many requests are between submission and DONE
+ * @max_live: the largest @nr_live so far
+ */
+struct cachefiles_reqs {
+	struct xarray		ids;
+	u32			next_id;
+	struct list_head	queue;
+	struct list_head	deferred;
+	wait_queue_head_t	*pollwq;
+	struct delayed_work	defer_work;
+	bool			dead;
+	unsigned int		nr_live;
+	unsigned int		max_live;
+};
+
+/**
+ * struct cachefiles_req - one request to the daemon
+ * @ref: one for the table until DONE, one for each function that works on it
+ * @id: msg_id
+ * @opcode: enum cachefiles_opcode
+ * @state: enum cachefiles_req_state, under the table's lock
+ * @asked_again: a READ that was answered without its data before
+ * @object_id: the daemon's name of the object, fixed when it enters the queue
+ * @link: in the table's queue or deferred list, or in the object's held list;
+ *	empty while it is SENDING, SENT or DONE.  Under the table's lock
+ * @table: where it is
+ * @object: whom it is for, pinned; NULL for a CLOSE
+ * @end: finishes it; called once, by whoever moved it to DONE, without locks
+ * @span: READ: first and last granule; in the object's in-flight tree.  Changed
+ *	under the object's and the table's lock, and only until it is SENDING
+ * @sender: the task that is copying the message, while SENDING
+ * @since: when it was submitted
+ */
+struct cachefiles_req {
+	refcount_t			ref;
+	u32				id;
+	u8				opcode;
+	u8				state;
+	bool				asked_again;
+	u32				object_id;
+	struct list_head		link;
+	struct cachefiles_reqs		*table;
+	struct cachefiles_od_object	*object;
+	void				(*end)(struct cachefiles_req *req, int error);
+	struct interval_tree_node	span;
+	struct task_struct		*sender;
+	ktime_t				since;
+};
+
+/* ondemand.c */
+void cachefiles_reqs_init(struct cachefiles_reqs *table);
+void cachefiles_reqs_destroy(struct cachefiles_reqs *table);
+struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table, enum cachefiles_opcode opcode,
+					    struct cachefiles_od_object *object,
+					    void (*end)(struct cachefiles_req *req, int error));
+void cachefiles_req_put(struct cachefiles_req *req);
+void cachefiles_req_discard(struct cachefiles_req *req);
+int cachefiles_req_submit(struct cachefiles_req *req, struct list_head *held);
+void cachefiles_reqs_kick(struct cachefiles_reqs *table);
+struct cachefiles_req *cachefiles_req_next(struct cachefiles_reqs *table, u64 *start, u64 *last);
+bool cachefiles_req_sent(struct cachefiles_req *req);
+void cachefiles_req_unsend(struct cachefiles_req *req, enum cachefiles_req_place place);
+struct cachefiles_req *cachefiles_req_take(struct cachefiles_reqs *table, u32 id, enum cachefiles_opcode opcode,
+					   struct cachefiles_od_object *object);
+bool cachefiles_req_claim(struct cachefiles_req *req);
+bool cachefiles_req_end(struct cachefiles_req *req, int error);
+bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
+void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
+bool cachefiles_req_resend(struct cachefiles_req *req, u32 object_id);
+void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *held, u32 object_id);
+struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table, struct list_head *held);
+void cachefiles_reqs_kill(struct cachefiles_reqs *table);
+void cachefiles_reqs_revive(struct cachefiles_reqs *table, wait_queue_head_t *pollwq);
+bool cachefiles_reqs_readable(struct cachefiles_reqs *table);
+
+static inline struct cachefiles_req *cachefiles_req_get(struct cachefiles_req *req)
+{
+	refcount_inc(&req->ref);
+	return req;
+}
+
+/* ondemand_map.c */
+
+/**
+ * struct cachefiles_map - which granules of an object are present
+ * @chunks: bitmaps of CACHEFILES_MAP_CHUNK_BITS granules each; NULL stands for
+ *	none present, a value entry for all.  CACHEFILES_MAP_DIRTY marks what
+ *	differs from the map on disk
+ * @nr: granules in the object
+ * @nr_present: how many are present
+ *
+ * Setting and testing are serialised by the caller.
+ */
+struct cachefiles_map {
+	struct xarray	chunks;
+	unsigned long	nr;
+	unsigned long	nr_present;
+};
+
+#define CACHEFILES_MAP_CHUNK_BYTES	4096
+#define CACHEFILES_MAP_CHUNK_BITS	(CACHEFILES_MAP_CHUNK_BYTES * BITS_PER_BYTE)
+#define CACHEFILES_MAP_DIRTY		XA_MARK_0
+
+void cachefiles_map_init(struct cachefiles_map *map, unsigned long nr);
+void cachefiles_map_destroy(struct cachefiles_map *map);
+int cachefiles_map_prepare(struct cachefiles_map *map, unsigned long first, unsigned long last);
+unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first, unsigned long last);
+unsigned long cachefiles_map_next_missing(struct cachefiles_map *map, unsigned long first,
+					  unsigned long last);
+unsigned long cachefiles_map_next_present(struct cachefiles_map *map, unsigned long first,
+					  unsigned long last);
+bool cachefiles_map_store_chunk(struct cachefiles_map *map, unsigned long index, __le64 *buf);
+int cachefiles_map_load_chunk(struct cachefiles_map *map, unsigned long index, const __le64 *buf);
+int cachefiles_map_restrict_chunk(struct cachefiles_map *map, unsigned long index,
+				  const __le64 *buf);
+
+static inline bool cachefiles_map_full(const struct cachefiles_map *map)
+{
+	return map->nr_present == map->nr;
+}
+
+/**
+ * struct cachefiles_od_stats - what an instance has done, per CPU
+ * @hits: reads served from the cache file at once
+ * @misses: reads that had to wait for the daemon
+ * @joined: pieces of reads that waited for a READ somebody else had caused
+ * @filled_bytes: bytes that the daemon wrote and that were not present before
+ * @read_errors: reads that waited and failed
+ * @syncp: guards the counters on 32-bit machines
+ */
+struct cachefiles_od_stats {
+	u64_stats_t		hits;
+	u64_stats_t		misses;
+	u64_stats_t		joined;
+	u64_stats_t		filled_bytes;
+	u64_stats_t		read_errors;
+	struct u64_stats_sync	syncp;
+};
+
+#define cachefiles_od_count(od, field, n)					\
+do {										\
+	struct cachefiles_od_stats *_stats = get_cpu_ptr((od)->stats);		\
+										\
+	u64_stats_update_begin(&_stats->syncp);					\
+	u64_stats_add(&_stats->field, (n));					\
+	u64_stats_update_end(&_stats->syncp);					\
+	put_cpu_ptr((od)->stats);						\
+} while (0)
+
+/**
+ * struct cachefiles_ondemand - a cache directory in on-demand mode
+ * @ref: one for the bound device, one per volume
+ * @link: in the list of instances
+ * @attach_sem: guards @cache
+ * @cache: the bound device; NULL when the daemon has gone
+ * @mnt: the mount of the backing file system
+ * @root: the directory that was bound
+ * @store: its "cache" directory, where objects are
+ * @graveyard: its "graveyard" directory, where culled directories go
+ * @cred: what the backing file system is accessed with
+ * @names_mutex: guards @volumes, @objects and the users of each object
+ * @volumes: volumes in use
+ * @objects: objects in use, and those whose file is being closed
+ * @drop_wq: who waits for the file of a dropped object to be closed
+ * @nr_dropped: how many have been
+ * @reqs: requests to the daemon
+ * @last_object_id: the last object_id given out
+ * @unchecked: bytes filled since the free space was looked at
+ * @stats: counters
+ */
+struct cachefiles_ondemand {
+	refcount_t			ref;
+	struct list_head		link;
+	struct rw_semaphore		attach_sem;
+	struct cachefiles_cache		*cache;
+	struct vfsmount			*mnt;
+	struct dentry			*root;
+	struct dentry			*store;
+	struct dentry			*graveyard;
+	const struct cred		*cred;
+	struct mutex			names_mutex;
+	struct list_head		volumes;
+	DECLARE_HASHTABLE(objects, 8);
+	wait_queue_head_t		drop_wq;
+	unsigned int			nr_dropped;
+	struct cachefiles_reqs		reqs;
+	atomic_t			last_object_id;
+	atomic64_t			unchecked;
+	struct cachefiles_od_stats __percpu *stats;
+};
+
+/**
+ * struct cachefiles_od_volume - a volume directory
+ * @ref: one per object; dropped under names_mutex
+ * @link: in the instance's list
+ * @od: the instance, pinned
+ * @dentry: the directory "I<key>"
+ * @fanout: its subdirectories that are in use, by number
+ * @key_hash: fscache's hash of the key
+ * @key_size: bytes in @key, its NUL included
+ * @key: the volume key
+ */
+struct cachefiles_od_volume {
+	refcount_t			ref;
+	struct list_head		link;
+	struct cachefiles_ondemand	*od;
+	struct dentry			*dentry;
+	struct xarray			fanout;
+	u32				key_hash;
+	u8				key_size;
+	char				key[] __counted_by(key_size);
+};
+
+/*
+ * Object states:
+ *
+ *	           OPEN is queued             copen, size >= 0
+ *	  CLOSED ------------------> OPENING -----------------> OPEN
+ *	    ^ ^                         |                         |
+ *	    | '-------------------------'                         |
+ *	    |   copen, error; daemon gone; fd closed before       |
+ *	    '-----------------------------------------------------'
+ *	        the fd is closed; restore; daemon gone
+ *
+ *	  any -> DROPPED, when the last user has gone; final
+ *
+ * CLOSED with a size is the normal state after a daemon was lost: what is
+ * present is served, the next miss queues an OPEN.
+ */
+enum cachefiles_od_state {
+	CACHEFILES_OD_CLOSED,
+	CACHEFILES_OD_OPENING,
+	CACHEFILES_OD_OPEN,
+	CACHEFILES_OD_DROPPED,
+};
+
+/* How long a fill may wait until the map on disk says so, in jiffies. */
+#define CACHEFILES_FLUSH_DELAY	(5 * HZ)
+
+/* Granules being put together from unaligned writes; the oldest is given up. */
+#define CACHEFILES_NR_PARTIAL	64
+
+/**
+ * struct cachefiles_partial - a granule that is partly written
+ * @granule: which one
+ * @start: first byte in it that has been written
+ * @end: the byte after the last one; 0 if the slot is free
+ */
+struct cachefiles_partial {
+	unsigned long	granule;
+	u16		start;
+	u16		end;
+};
+
+/**
+ * struct cachefiles_od_object - a blob in the cache
+ * @ref: one for its users together, one per OPEN or READ, anonymous fd, and
+ *	queued @flush_work
+ * @hash: in the instance's table until its file has been closed
+ * @volume: its volume, pinned
+ * @users: blob files; under names_mutex
+ * @dropped: there were users, and there will be none again; under names_mutex
+ * @lock: guards what follows up to @reads
+ * @state: enum cachefiles_od_state
+ * @fd_live: the daemon has the fd that was sent with @object_id
+ * @announced: the daemon has to be told when the object is dropped
+ * @full: everything is present; set once, read without the lock
+ * @object_id: what the daemon knows it by
+ * @size: bytes, -1 until the daemon has told; set once, read without the lock
+ * @open_req: the OPEN in flight while OPENING
+ * @close_req: the CLOSE to come, allocated in advance so that a drop can't fail
+ * @open_error: how the last OPEN ended
+ * @nr_opens: how many OPENs have ended
+ * @open_wq: mounting tasks that wait for @nr_opens
+ * @held: READs that wait for the object to be opened; under the requests' lock
+ * @map: what is present
+ * @inflight: READs between submission and their end
+ * @reads: reads that wait, by their granules
+ * @fill_mutex: guards what follows, and serialises writes to @file
+ * @file: the cache file
+ * @stored_size: size that the cache file was recorded with, -1 for none
+ * @stored_full: it was recorded as complete
+ * @closed: @file has been closed for good
+ * @partial: unfinished granules, or NULL
+ * @next_partial: the slot to reuse next
+ * @flush_work: writes the map back; closes the file of a dropped object
+ * @key_hash: fscache's hash of volume and key, fixes the place on disk
+ * @key_size: bytes in @key, its NUL included
+ * @key: the cookie key
+ */
+struct cachefiles_od_object {
+	refcount_t			ref;
+	struct hlist_node		hash;
+	struct cachefiles_od_volume	*volume;
+	unsigned int			users;
+	bool				dropped;
+
+	spinlock_t			lock;
+	u8				state;
+	bool				fd_live;
+	bool				announced;
+	bool				full;
+	u32				object_id;
+	loff_t				size;
+	struct cachefiles_req		*open_req;
+	struct cachefiles_req		*close_req;
+	int				open_error;
+	unsigned int			nr_opens;
+	wait_queue_head_t		open_wq;
+	struct list_head		held;
+	struct cachefiles_map		map;
+	struct rb_root_cached		inflight;
+	struct rb_root_cached		reads;
+
+	struct mutex			fill_mutex;
+	struct file			*file;
+	loff_t				stored_size;
+	bool				stored_full;
+	bool				closed;
+	struct cachefiles_partial	*partial;
+	unsigned int			next_partial;
+
+	struct delayed_work		flush_work;
+	u32				key_hash;
+	u8				key_size;
+	char				key[] __counted_by(key_size);
+};
+
+static inline struct cachefiles_ondemand *cachefiles_od(const struct cachefiles_od_object *object)
+{
+	return object->volume->od;
+}
+
+static inline unsigned long cachefiles_granule(loff_t pos)
+{
+	return pos >> CACHEFILES_GRANULE_SHIFT;
+}
+
+/* Where the data of an object of this size ends in the cache file. */
+static inline loff_t cachefiles_data_end(loff_t size)
+{
+	return round_up(size, CACHEFILES_GRANULE_SIZE);
+}
+
+/* ondemand_cache.c */
+extern struct workqueue_struct *cachefiles_ondemand_wq;
+struct cachefiles_ondemand *cachefiles_ondemand_find(void);
+void cachefiles_ondemand_put(struct cachefiles_ondemand *od);
+int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes);
+void cachefiles_ondemand_for_each(struct seq_file *m,
+				  void (*show)(struct seq_file *m, struct cachefiles_ondemand *od));
+int cachefiles_ondemand_bind(struct cachefiles_cache *cache);
+void cachefiles_ondemand_detach(struct cachefiles_cache *cache);
+int cachefiles_ondemand_init(void);
+void cachefiles_ondemand_exit(void);
+
+/* ondemand_dev.c */
+bool cachefiles_ondemand_wanted(const char *args);
+int cachefiles_ondemand_copen(struct cachefiles_cache *cache, char *args);
+int cachefiles_ondemand_restore(struct cachefiles_cache *cache, char *args);
+ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *buffer, size_t buflen);
+__poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache);
+int cachefiles_parse_copen(char *args, u32 *id, loff_t *size);
+
+/* ondemand_fd.c */
+struct file *cachefiles_odfd_create(struct cachefiles_od_object *object, u32 object_id);
+
+/* ondemand_fetch.c */
+void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, unsigned long last);
+void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long first,
+			     unsigned long last, struct list_head *ended);
+void cachefiles_fetch_finish(struct list_head *ended);
+void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long index,
+			   const __le64 *buf);
+bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long first,
+			   unsigned long last);
+void cachefiles_read_req_end(struct cachefiles_req *req, int error);
+
+/* ondemand_fill.c */
+ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct iov_iter *from);
+
+/* ondemand_names.c */
+struct cachefiles_od_object *cachefiles_od_object_use(struct cachefiles_ondemand *od,
+						      const char *volume_key, const char *key);
+void cachefiles_od_object_unuse(struct cachefiles_od_object *object);
+void cachefiles_od_object_forget(struct cachefiles_od_object *object);
+void cachefiles_od_object_put(struct cachefiles_od_object *object);
+
+static inline struct cachefiles_od_object *cachefiles_od_object_get(struct cachefiles_od_object *object)
+{
+	refcount_inc(&object->ref);
+	return object;
+}
+
+/* ondemand_object.c */
+int cachefiles_od_object_open(struct cachefiles_od_object *object);
+void cachefiles_od_object_begin_open(struct cachefiles_od_object *object, struct cachefiles_req *req);
+struct cachefiles_req *cachefiles_od_open_req_alloc(struct cachefiles_od_object *object);
+int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size);
+void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id);
+void cachefiles_od_object_restore(struct cachefiles_od_object *object);
+void cachefiles_od_object_detach(struct cachefiles_od_object *object);
+void cachefiles_od_object_drop(struct cachefiles_od_object *object);
+
+/* ondemand_proc.c */
+void cachefiles_ondemand_proc_init(void);
+void cachefiles_ondemand_proc_exit(void);
+
+/* ondemand_store.c */
+int cachefiles_store_acquire_volume(struct cachefiles_od_volume *volume);
+void cachefiles_store_release_volume(struct cachefiles_od_volume *volume);
+int cachefiles_store_open(struct cachefiles_od_object *object);
+int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size);
+void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
+void cachefiles_store_flush_work(struct work_struct *work);
+
+#else /* !CONFIG_CACHEFILES_ONDEMAND */
+
+static inline bool cachefiles_ondemand_wanted(const char *args)
+{
+	return false;
+}
+
+static inline int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline void cachefiles_ondemand_detach(struct cachefiles_cache *cache)
+{
+}
+
+static inline ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *buffer,
+					       size_t buflen)
+{
+	return -EOPNOTSUPP;
+}
+
+static inline __poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache)
+{
+	return 0;
+}
+
+static inline int cachefiles_ondemand_init(void)
+{
+	return 0;
+}
+
+static inline void cachefiles_ondemand_exit(void)
+{
+}
+
+#endif /* CONFIG_CACHEFILES_ONDEMAND */
+
+#endif /* _CACHEFILES_ONDEMAND_H */

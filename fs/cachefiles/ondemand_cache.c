@@ -1,0 +1,352 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Instances of the on-demand mode: a cache directory, and the daemon that is
+ * bound to it or not.
+ *
+ * An instance lives as long as anything in it is used.  A daemon that binds the
+ * same directory finds it again, with the objects that are mounted.
+ */
+#include <linux/mount.h>
+#include <linux/namei.h>
+#include <linux/slab.h>
+#include <linux/statfs.h>
+#include "internal.h"
+
+#define CREATE_TRACE_POINTS
+#include <trace/events/cachefiles_ondemand.h>
+
+/* How much may be filled before the free space is looked at again. */
+#define CACHEFILES_SPACE_STEP	SZ_1M
+
+static DEFINE_MUTEX(cachefiles_ondemand_mutex);
+static LIST_HEAD(cachefiles_ondemand_list);
+
+struct workqueue_struct *cachefiles_ondemand_wq;
+
+static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *root)
+{
+	struct cachefiles_ondemand *od = kzalloc_obj(*od);
+
+	if (!od)
+		return NULL;
+	od->stats = alloc_percpu(struct cachefiles_od_stats);
+	if (!od->stats) {
+		kfree(od);
+		return NULL;
+	}
+	refcount_set(&od->ref, 1); /* the bound device's */
+	init_rwsem(&od->attach_sem);
+	mutex_init(&od->names_mutex);
+	INIT_LIST_HEAD(&od->volumes);
+	hash_init(od->objects);
+	init_waitqueue_head(&od->drop_wq);
+	cachefiles_reqs_init(&od->reqs);
+	od->mnt = mntget(root->mnt);
+	od->root = dget(root->dentry);
+	return od;
+}
+
+static void cachefiles_ondemand_free(struct cachefiles_ondemand *od)
+{
+	cachefiles_reqs_destroy(&od->reqs);
+	cachefiles_put_directory(od->graveyard);
+	cachefiles_put_directory(od->store);
+	dput(od->root);
+	mntput(od->mnt);
+	put_cred(od->cred);
+	free_percpu(od->stats);
+	kfree(od);
+}
+
+/**
+ * cachefiles_ondemand_put - drop a reference to an instance
+ * @od: the instance
+ *
+ * Context: may sleep.
+ */
+void cachefiles_ondemand_put(struct cachefiles_ondemand *od)
+{
+	if (!refcount_dec_and_mutex_lock(&od->ref, &cachefiles_ondemand_mutex))
+		return;
+	list_del_init(&od->link);
+	mutex_unlock(&cachefiles_ondemand_mutex);
+	cachefiles_ondemand_free(od);
+}
+
+/**
+ * cachefiles_ondemand_find - find the instance that has a daemon
+ *
+ * Context: may sleep.
+ * Return: the instance, with a reference, or NULL.
+ */
+struct cachefiles_ondemand *cachefiles_ondemand_find(void)
+{
+	struct cachefiles_ondemand *od;
+
+	guard(mutex)(&cachefiles_ondemand_mutex);
+	list_for_each_entry(od, &cachefiles_ondemand_list, link) {
+		if (READ_ONCE(od->cache)) {
+			refcount_inc(&od->ref);
+			return od;
+		}
+	}
+	return NULL;
+}
+
+/**
+ * cachefiles_ondemand_check_space - may this much be filled?
+ * @od: the instance
+ * @bytes: how much
+ *
+ * Looks at the file system only every CACHEFILES_SPACE_STEP bytes, or while
+ * there is too little.
+ *
+ * Context: may sleep.
+ * Return: 0, or -ENOSPC below the cache's "bstop" or "fstop" limit.
+ */
+int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes)
+{
+	if (atomic64_add_return(bytes, &od->unchecked) < CACHEFILES_SPACE_STEP)
+		return 0;
+	guard(rwsem_read)(&od->attach_sem);
+	if (od->cache && cachefiles_has_space(od->cache, 0, bytes >> od->cache->bshift,
+					      cachefiles_has_space_for_write) < 0)
+		return -ENOSPC;
+	atomic64_set(&od->unchecked, 0);
+	return 0;
+}
+
+/* What this mode needs of a file system, and which of it is wanting. */
+static int cachefiles_ondemand_check_root(const struct path *root)
+{
+	struct super_block *sb = root->dentry->d_sb;
+	struct inode *inode = d_backing_inode(root->dentry);
+	const char *lack = NULL;
+
+	if (sb_rdonly(sb))
+		return -EROFS;
+	if (is_idmapped_mnt(root->mnt))
+		lack = "a mount that is not idmapped";
+	else if (sb->s_stack_depth)
+		lack = "a file system that is not stacked on another";
+	else if (!inode->i_op->lookup || !inode->i_op->mkdir || !inode->i_op->create)
+		lack = "directories and files that can be created";
+	else if (!(inode->i_opflags & IOP_XATTR))
+		lack = "extended attributes";
+	else if (!sb->s_op->statfs || !sb->s_op->sync_fs)
+		lack = "statfs and sync";
+	else if (sb->s_blocksize > PAGE_SIZE)
+		lack = "blocks no larger than a page";
+	if (!lack)
+		return 0;
+	pr_err("on-demand mode needs %s: not so on %s\n", lack, sb->s_id);
+	return -EOPNOTSUPP;
+}
+
+static int cachefiles_ondemand_set_limits(struct cachefiles_cache *cache, const struct path *root)
+{
+	struct kstatfs stats;
+	int ret = vfs_statfs(root, &stats);
+
+	if (ret)
+		return ret;
+	if (stats.f_bsize <= 0 || stats.f_bsize > PAGE_SIZE)
+		return -EOPNOTSUPP;
+	cache->bsize = stats.f_bsize;
+	cache->bshift = ilog2(stats.f_bsize);
+	do_div(stats.f_files, 100);
+	cache->fstop = stats.f_files * cache->fstop_percent;
+	cache->fcull = stats.f_files * cache->fcull_percent;
+	cache->frun = stats.f_files * cache->frun_percent;
+	do_div(stats.f_blocks, 100);
+	cache->bstop = stats.f_blocks * cache->bstop_percent;
+	cache->bcull = stats.f_blocks * cache->bcull_percent;
+	cache->brun = stats.f_blocks * cache->brun_percent;
+	return 0;
+}
+
+/* Take the instance's directories for the helpers of the plain mode. */
+static void cachefiles_ondemand_lend(struct cachefiles_ondemand *od, struct cachefiles_cache *cache)
+{
+	cache->mnt = od->mnt;
+	cache->store = od->store;
+	cache->graveyard = od->graveyard;
+}
+
+static void cachefiles_ondemand_take_back(struct cachefiles_cache *cache)
+{
+	cache->mnt = NULL;
+	cache->store = NULL;
+	cache->graveyard = NULL;
+}
+
+/* Make the directories of a new instance; called with the cache's credentials. */
+static int cachefiles_ondemand_make_dirs(struct cachefiles_ondemand *od,
+					 struct cachefiles_cache *cache)
+{
+	struct dentry *dir;
+
+	cache->mnt = od->mnt;
+	dir = cachefiles_get_directory(cache, od->root, "cache", NULL);
+	if (IS_ERR(dir))
+		return PTR_ERR(dir);
+	od->store = dir;
+	dir = cachefiles_get_directory(cache, od->root, "graveyard", NULL);
+	if (IS_ERR(dir))
+		return PTR_ERR(dir);
+	od->graveyard = dir;
+	return 0;
+}
+
+/* Find the instance of a directory, or make one; it has no daemon. */
+static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cache *cache,
+							   const struct path *root)
+{
+	struct cachefiles_ondemand *od;
+	int ret;
+
+	lockdep_assert_held(&cachefiles_ondemand_mutex);
+	list_for_each_entry(od, &cachefiles_ondemand_list, link) {
+		if (od->root == root->dentry) {
+			if (od->cache)
+				return ERR_PTR(-EBUSY);
+			refcount_inc(&od->ref);
+			return od;
+		}
+	}
+	od = cachefiles_ondemand_alloc(root);
+	if (!od)
+		return ERR_PTR(-ENOMEM);
+	ret = cachefiles_ondemand_make_dirs(od, cache);
+	if (ret) {
+		cachefiles_ondemand_take_back(cache);
+		cachefiles_ondemand_free(od);
+		return ERR_PTR(ret);
+	}
+	od->cred = get_cred(cache->cache_cred);
+	list_add_tail(&od->link, &cachefiles_ondemand_list);
+	return od;
+}
+
+static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const struct path *root)
+{
+	struct cachefiles_ondemand *od;
+
+	guard(mutex)(&cachefiles_ondemand_mutex);
+	od = cachefiles_ondemand_get(cache, root);
+	if (IS_ERR(od))
+		return PTR_ERR(od);
+	cachefiles_ondemand_lend(od, cache);
+	cache->ondemand = od;
+	cachefiles_reqs_revive(&od->reqs, &cache->daemon_pollwq);
+	guard(rwsem_write)(&od->attach_sem);
+	WRITE_ONCE(od->cache, cache);
+	return 0;
+}
+
+/**
+ * cachefiles_ondemand_bind - "bind ondemand"
+ * @cache: the device, with its "dir" and limits set
+ *
+ * Nothing is registered with fscache: network file systems do not see a cache
+ * in this mode.
+ *
+ * Context: may sleep; under daemon_mutex.
+ * Return: 0; -EROFS; -EOPNOTSUPP if the file system lacks something, the log
+ * says what; -EBUSY if the directory is in use; or another error of the file
+ * system or the security module.
+ */
+int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
+{
+	const struct cred *saved_cred;
+	struct path root;
+	int ret;
+
+	ret = cachefiles_get_security_ID(cache);
+	if (ret)
+		return ret;
+	cachefiles_begin_secure(cache, &saved_cred);
+	ret = kern_path(cache->rootdirname, LOOKUP_DIRECTORY, &root);
+	if (!ret) {
+		ret = cachefiles_ondemand_check_root(&root) ?:
+			cachefiles_determine_cache_security(cache, root.dentry, &saved_cred) ?:
+			cachefiles_ondemand_set_limits(cache, &root) ?:
+			cachefiles_ondemand_attach(cache, &root);
+		path_put(&root);
+	}
+	cachefiles_end_secure(cache, saved_cred);
+	if (ret) {
+		put_cred(cache->cache_cred);
+		cache->cache_cred = NULL;
+		pr_err("binding %s in on-demand mode failed: %d\n", cache->rootdirname, ret);
+		return ret;
+	}
+	set_bit(CACHEFILES_READY, &cache->flags);
+	cachefiles_has_space(cache, 0, 0, cachefiles_has_space_check);
+	pr_info("on-demand cache at %s bound\n", cache->rootdirname);
+	return 0;
+}
+
+/**
+ * cachefiles_ondemand_detach - the daemon has closed the device
+ * @cache: the device
+ *
+ * Everything that waits for the daemon ends with an error.  Objects in use stay
+ * as they are; what is present in them can be read.  Does nothing to a device
+ * that is not bound in this mode.
+ *
+ * Context: may sleep, for the local disk at most.
+ */
+void cachefiles_ondemand_detach(struct cachefiles_cache *cache)
+{
+	struct cachefiles_ondemand *od = cache->ondemand;
+	struct cachefiles_od_object *object;
+	int bucket;
+
+	if (!od)
+		return;
+	scoped_guard(rwsem_write, &od->attach_sem)
+		WRITE_ONCE(od->cache, NULL);
+	cachefiles_reqs_kill(&od->reqs);
+	scoped_guard(mutex, &od->names_mutex)
+		hash_for_each(od->objects, bucket, object, hash)
+			cachefiles_od_object_detach(object);
+
+	/* What was lent must not be put by the plain mode. */
+	clear_bit(CACHEFILES_READY, &cache->flags);
+	cachefiles_ondemand_take_back(cache);
+	cache->ondemand = NULL;
+	pr_info("on-demand cache at %s unbound\n", cache->rootdirname);
+	cachefiles_ondemand_put(od);
+}
+
+/**
+ * cachefiles_ondemand_for_each - print all instances
+ * @m: where to
+ * @show: prints one, under the lock of the list
+ */
+void cachefiles_ondemand_for_each(struct seq_file *m,
+				  void (*show)(struct seq_file *m, struct cachefiles_ondemand *od))
+{
+	struct cachefiles_ondemand *od;
+
+	guard(mutex)(&cachefiles_ondemand_mutex);
+	list_for_each_entry(od, &cachefiles_ondemand_list, link)
+		show(m, od);
+}
+
+int __init cachefiles_ondemand_init(void)
+{
+	/* Objects are closed by it while the cache's disk may need memory. */
+	cachefiles_ondemand_wq = alloc_workqueue("cachefiles-ondemand", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	if (!cachefiles_ondemand_wq)
+		return -ENOMEM;
+	cachefiles_ondemand_proc_init();
+	return 0;
+}
+
+void cachefiles_ondemand_exit(void)
+{
+	cachefiles_ondemand_proc_exit();
+	destroy_workqueue(cachefiles_ondemand_wq);
+}

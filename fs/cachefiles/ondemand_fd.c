@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The anonymous fd that comes with an OPEN: the daemon writes an object's
+ * content to it, asks it what is there, and answers READs on it.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/slab.h>
+#include <linux/splice.h>
+#include "internal.h"
+
+/**
+ * struct cachefiles_odfd - private data of an anonymous fd
+ * @object: the object, pinned
+ * @object_id: the OPEN that it came with
+ */
+struct cachefiles_odfd {
+	struct cachefiles_od_object	*object;
+	u32				object_id;
+};
+
+static ssize_t cachefiles_odfd_write_iter(struct kiocb *iocb, struct iov_iter *from)
+{
+	struct cachefiles_odfd *odfd = iocb->ki_filp->private_data;
+	ssize_t ret = cachefiles_fill(odfd->object, iocb->ki_pos, from);
+
+	if (ret > 0)
+		iocb->ki_pos += ret;
+	return ret;
+}
+
+static loff_t cachefiles_odfd_seek_map(struct cachefiles_od_object *object, loff_t offset,
+				       int whence)
+{
+	unsigned long first, last, granule;
+
+	if (offset < 0 || offset >= object->size)
+		return -ENXIO;
+	first = cachefiles_granule(offset);
+	last = cachefiles_granule(object->size - 1);
+	scoped_guard(spinlock, &object->lock) {
+		if (whence == SEEK_DATA)
+			granule = object->full ? first :
+				cachefiles_map_next_present(&object->map, first, last);
+		else
+			granule = object->full ? last + 1 :
+				cachefiles_map_next_missing(&object->map, first, last);
+	}
+	if (granule > last)
+		return whence == SEEK_DATA ? -ENXIO : object->size;
+	return max(offset, (loff_t)granule << CACHEFILES_GRANULE_SHIFT);
+}
+
+static loff_t cachefiles_odfd_llseek(struct file *file, loff_t offset, int whence)
+{
+	struct cachefiles_odfd *odfd = file->private_data;
+	/* Pairs with the release in cachefiles_store_set_size(). */
+	loff_t size = smp_load_acquire(&odfd->object->size);
+
+	if (size < 0)
+		return -ENOBUFS;
+	if (whence != SEEK_DATA && whence != SEEK_HOLE)
+		return generic_file_llseek_size(file, offset, whence, MAX_LFS_FILESIZE, size);
+	offset = cachefiles_odfd_seek_map(odfd->object, offset, whence);
+	return offset < 0 ? offset : vfs_setpos(file, offset, size);
+}
+
+static int cachefiles_odfd_read_complete(struct cachefiles_odfd *odfd, u32 msg_id)
+{
+	struct cachefiles_od_object *object = odfd->object;
+	struct cachefiles_req *req = NULL;
+
+	scoped_guard(spinlock, &object->lock)
+		if (object->state == CACHEFILES_OD_OPEN && object->object_id == odfd->object_id)
+			req = cachefiles_req_take(&cachefiles_od(object)->reqs, msg_id,
+						  CACHEFILES_OP_READ, object);
+	if (!req)
+		return -EINVAL;
+	req->end(req, 0);
+	cachefiles_req_put(req);
+	return 0;
+}
+
+static long cachefiles_odfd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	switch (cmd) {
+	case CACHEFILES_IOC_READ_COMPLETE:
+		return cachefiles_odfd_read_complete(file->private_data, arg);
+	default:
+		return -ENOTTY;
+	}
+}
+
+static int cachefiles_odfd_release(struct inode *inode, struct file *file)
+{
+	struct cachefiles_odfd *odfd = file->private_data;
+
+	cachefiles_od_object_lost_fd(odfd->object, odfd->object_id);
+	cachefiles_od_object_put(odfd->object);
+	kfree(odfd);
+	return 0;
+}
+
+static const struct file_operations cachefiles_odfd_fops = {
+	.owner		= THIS_MODULE,
+	.write_iter	= cachefiles_odfd_write_iter,
+	.splice_write	= iter_file_splice_write,
+	.llseek		= cachefiles_odfd_llseek,
+	.unlocked_ioctl	= cachefiles_odfd_ioctl,
+	/* The argument is a number, the same for both. */
+	.compat_ioctl	= cachefiles_odfd_ioctl,
+	.release	= cachefiles_odfd_release,
+};
+
+/**
+ * cachefiles_odfd_create - make the file for an OPEN
+ * @object: the object; pinned by the file
+ * @object_id: the OPEN's object_id
+ *
+ * Context: may sleep.
+ * Return: the file, not yet in any fd table, or an ERR_PTR().
+ */
+struct file *cachefiles_odfd_create(struct cachefiles_od_object *object, u32 object_id)
+{
+	struct cachefiles_odfd *odfd = kzalloc_obj(*odfd);
+	struct file *file;
+
+	if (!odfd)
+		return ERR_PTR(-ENOMEM);
+	odfd->object = cachefiles_od_object_get(object);
+	odfd->object_id = object_id;
+	file = anon_inode_getfile_fmode("[cachefiles]", &cachefiles_odfd_fops, odfd, O_WRONLY,
+					FMODE_PWRITE | FMODE_LSEEK | FMODE_ATOMIC_POS);
+	if (IS_ERR(file)) {
+		cachefiles_od_object_put(object);
+		kfree(odfd);
+	}
+	return file;
+}

@@ -1,0 +1,582 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The read path: a blob is a file in the kernel whose reads come from the cache
+ * file, and wait for the daemon where that has holes.
+ *
+ * fail-closed: a read is answered from granules that the presence map has, or
+ * with an error.  There is no third way out of cachefiles_blob_read_iter().
+ */
+#include <linux/anon_inodes.h>
+#include <linux/cachefiles.h>
+#include <linux/file.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include "internal.h"
+#include <trace/events/cachefiles_ondemand.h>
+
+/**
+ * struct cachefiles_blob - private data of a blob file
+ * @object: what it reads from; the blob is one of its users
+ * @reads: the reads through this file that wait; under the object's lock
+ * @shut: no more reads; under the object's lock
+ */
+struct cachefiles_blob {
+	struct cachefiles_od_object	*object;
+	struct list_head		reads;
+	bool				shut;
+};
+
+/**
+ * struct cachefiles_read_op - a read that waits for the daemon
+ * @span: the granules it needs; in the object's tree of reads
+ * @link: in the blob's list, then in that of the reads to be ended
+ * @object: what it reads from; pinned by the blob, which the caller of
+ *	->read_iter keeps until its ->ki_complete has been called
+ * @iocb: the caller's
+ * @iter: where the data goes; the caller keeps what it points to
+ * @work: does the reading if the task that filled the cache is being killed
+ * @error: what it ends with, 0 if its granules are present
+ */
+struct cachefiles_read_op {
+	struct interval_tree_node	span;
+	struct list_head		link;
+	struct cachefiles_od_object	*object;
+	struct kiocb			*iocb;
+	struct iov_iter			iter;
+	struct work_struct		work;
+	int				error;
+};
+
+static unsigned long cachefiles_od_next_missing(struct cachefiles_od_object *object,
+						unsigned long first, unsigned long last)
+{
+	lockdep_assert_held(&object->lock);
+	return object->full ? last + 1 : cachefiles_map_next_missing(&object->map, first, last);
+}
+
+/**
+ * cachefiles_od_present - are all these granules present?
+ * @object: the object, its size known
+ * @first: first granule
+ * @last: last granule, inside the object
+ *
+ * What is present stays so.
+ */
+bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long first,
+			   unsigned long last)
+{
+	/* Pairs with the release in cachefiles_fetch_filled(). */
+	if (smp_load_acquire(&object->full))
+		return true;
+	guard(spinlock)(&object->lock);
+	return cachefiles_od_next_missing(object, first, last) > last;
+}
+
+/*
+ * Read from the cache file.  What lies between the end of the data and the end
+ * of the page it ends in is zeros, as in a mapped file: metadata is read in
+ * pages.
+ */
+static ssize_t cachefiles_od_read_file(struct cachefiles_od_object *object, loff_t pos,
+				       struct iov_iter *to)
+{
+	size_t len = min_t(u64, iov_iter_count(to), cachefiles_data_end(object->size) - pos);
+	size_t pad = iov_iter_count(to) - len;
+	ssize_t ret, done = 0;
+	struct kiocb kiocb;
+
+	init_sync_kiocb(&kiocb, object->file);
+	kiocb.ki_pos = pos;
+	iov_iter_truncate(to, len);
+	while (done < len) {
+		ret = cachefiles_inject_read_error();
+		if (!ret) {
+			scoped_with_creds(cachefiles_od(object)->cred)
+				ret = vfs_iocb_iter_read(object->file, &kiocb, to);
+		}
+		if (ret < 0)
+			return ret;
+		/* The file was made this long: somebody has cut it. */
+		if (!ret)
+			return -EIO;
+		done += ret;
+	}
+	if (pad) {
+		iov_iter_reexpand(to, pad);
+		done += iov_iter_zero(pad, to);
+	}
+	return done;
+}
+
+static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
+{
+	struct cachefiles_od_object *object = op->object;
+	struct kiocb *iocb = op->iocb;
+	ssize_t ret = op->error;
+
+	if (!ret)
+		ret = cachefiles_od_read_file(object, iocb->ki_pos, &op->iter);
+	if (ret < 0)
+		cachefiles_od_count(cachefiles_od(object), read_errors, 1);
+	trace_cachefiles_od_read_done(object, iocb->ki_pos, ret);
+	kfree(op);
+	/* The caller may let go of the blob, and of the object, in here. */
+	iocb->ki_complete(iocb, ret);
+}
+
+static void cachefiles_read_op_work(struct work_struct *work)
+{
+	cachefiles_read_op_finish(container_of(work, struct cachefiles_read_op, work));
+}
+
+/**
+ * cachefiles_fetch_finish - end reads that have been taken out of the tree
+ * @ended: the reads
+ *
+ * Context: may sleep; no locks held, as the callers' completions run in here.
+ */
+void cachefiles_fetch_finish(struct list_head *ended)
+{
+	struct cachefiles_read_op *op, *next;
+
+	list_for_each_entry_safe(op, next, ended, link) {
+		/* A killed task can't wait for a folio, but that is not the reader's fault. */
+		if (!op->error && fatal_signal_pending(current)) {
+			INIT_WORK(&op->work, cachefiles_read_op_work);
+			queue_work(cachefiles_ondemand_wq, &op->work);
+		} else {
+			cachefiles_read_op_finish(op);
+		}
+	}
+}
+
+static void cachefiles_read_op_remove(struct cachefiles_od_object *object,
+				      struct cachefiles_read_op *op, int error,
+				      struct list_head *ended)
+{
+	lockdep_assert_held(&object->lock);
+	interval_tree_remove(&op->span, &object->reads);
+	op->error = error;
+	list_move_tail(&op->link, ended);
+}
+
+/*
+ * Take out the reads that need a granule which is missing in [first, last].
+ * With @ended NULL only tell whether there are any.
+ */
+static bool cachefiles_od_fail_reads(struct cachefiles_od_object *object, unsigned long first,
+				     unsigned long last, int error, struct list_head *ended)
+{
+	struct interval_tree_node *node, *next;
+	bool found = false;
+
+	for (node = interval_tree_iter_first(&object->reads, first, last); node; node = next) {
+		struct cachefiles_read_op *op = container_of(node, struct cachefiles_read_op, span);
+		unsigned long end = min(node->last, last);
+
+		next = interval_tree_iter_next(node, first, last);
+		if (cachefiles_od_next_missing(object, max(node->start, first), end) > end)
+			continue;
+		found = true;
+		if (!ended)
+			break;
+		cachefiles_read_op_remove(object, op, error, ended);
+	}
+	return found;
+}
+
+/**
+ * cachefiles_fetch_filled - mark granules present
+ * @object: the object
+ * @first: first granule
+ * @last: last granule; the map is prepared for the range
+ * @ended: where to put the reads that this satisfies, for
+ *	cachefiles_fetch_finish()
+ *
+ * To be called when the write has completed.  Whatever caused the write: the
+ * reads do not wait for the answer to their READ.
+ *
+ * Context: under fill_mutex.
+ */
+void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long first,
+			     unsigned long last, struct list_head *ended)
+{
+	struct interval_tree_node *node, *next;
+	unsigned long added;
+
+	scoped_guard(spinlock, &object->lock) {
+		if (object->full)
+			return;
+		added = cachefiles_map_set(&object->map, first, last);
+		/* Whoever sees it finds the data; pairs with cachefiles_od_present(). */
+		if (cachefiles_map_full(&object->map))
+			smp_store_release(&object->full, true);
+		for (node = interval_tree_iter_first(&object->reads, first, last); node;
+		     node = next) {
+			next = interval_tree_iter_next(node, first, last);
+			if (cachefiles_od_next_missing(object, node->start, node->last) > node->last)
+				cachefiles_read_op_remove(object,
+							  container_of(node, struct cachefiles_read_op,
+								       span),
+							  0, ended);
+		}
+	}
+	cachefiles_od_count(cachefiles_od(object), filled_bytes, added << CACHEFILES_GRANULE_SHIFT);
+	trace_cachefiles_od_filled(object, first, last, added);
+}
+
+/**
+ * cachefiles_fetch_lost - part of the cache file has been lost
+ * @object: the object
+ * @index: the chunk of the map that it is in
+ * @buf: what there is of it on disk
+ */
+void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long index,
+			   const __le64 *buf)
+{
+	guard(spinlock)(&object->lock);
+	cachefiles_map_restrict_chunk(&object->map, index, buf);
+	object->full = cachefiles_map_full(&object->map);
+}
+
+static struct cachefiles_req *cachefiles_read_req_alloc(struct cachefiles_od_object *object)
+{
+	return cachefiles_req_alloc(&cachefiles_od(object)->reqs, CACHEFILES_OP_READ, object,
+				    cachefiles_read_req_end);
+}
+
+/* Make a READ part of the object; the caller holds its lock. */
+static int cachefiles_od_submit_read(struct cachefiles_od_object *object, struct cachefiles_req *req,
+				     unsigned long first, unsigned long last)
+{
+	int ret;
+
+	lockdep_assert_held(&object->lock);
+	if (object->state == CACHEFILES_OD_DROPPED)
+		return -EIO;
+	req->span.start = first;
+	req->span.last = last;
+	req->object_id = object->object_id;
+	ret = cachefiles_req_submit(req, object->state == CACHEFILES_OD_OPEN ? NULL : &object->held);
+	if (!ret)
+		interval_tree_insert(&req->span, &object->inflight);
+	return ret;
+}
+
+/**
+ * cachefiles_read_req_end - a READ has ended: see to the reads that wait for it
+ * @req: the READ, DONE
+ * @error: 0 if the daemon says that it has filled the range
+ *
+ * If the daemon was wrong it is asked once more; then those who wait get -EIO.
+ *
+ * Context: may sleep.
+ */
+void cachefiles_read_req_end(struct cachefiles_req *req, int error)
+{
+	struct cachefiles_od_object *object = req->object;
+	unsigned long first = req->span.start, last = req->span.last;
+	struct cachefiles_req *again = NULL;
+	bool submitted = false;
+	LIST_HEAD(ended);
+
+	if (!error && !req->asked_again && !cachefiles_od_present(object, first, last))
+		again = cachefiles_read_req_alloc(object);
+
+	scoped_guard(spinlock, &object->lock) {
+		interval_tree_remove(&req->span, &object->inflight);
+		first = cachefiles_od_next_missing(object, first, last);
+		if (first > last)
+			break;
+		if (again && cachefiles_od_fail_reads(object, first, last, 0, NULL)) {
+			again->asked_again = true;
+			submitted = !cachefiles_od_submit_read(object, again, first, last);
+			if (submitted) {
+				again = NULL;
+				break;
+			}
+		}
+		cachefiles_od_fail_reads(object, first, last, error ?: -EIO, &ended);
+	}
+	cachefiles_req_discard(again);
+	if (submitted)
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+	cachefiles_fetch_finish(&ended);
+}
+
+/* Let the READ that ends right before @first ask for up to @last too. */
+static unsigned long cachefiles_od_grow_read(struct cachefiles_od_object *object,
+					     unsigned long first, unsigned long last)
+{
+	struct interval_tree_node *node;
+	struct cachefiles_req *req;
+	unsigned long end;
+
+	if (!first)
+		return first;
+	node = interval_tree_iter_first(&object->inflight, first - 1, first - 1);
+	if (!node || node->last - node->start + 1 >= CACHEFILES_READ_GRANULES)
+		return first;
+	req = container_of(node, struct cachefiles_req, span);
+	if (req->asked_again)
+		return first;
+	end = min(last, node->start + CACHEFILES_READ_GRANULES - 1);
+	interval_tree_remove(node, &object->inflight);
+	if (cachefiles_req_grow(req, end))
+		first = end + 1;
+	interval_tree_insert(node, &object->inflight);
+	return first;
+}
+
+/**
+ * cachefiles_fetch - ask for what is missing and not asked for yet
+ * @object: the object, its size known
+ * @first: first granule
+ * @last: last granule, inside the object
+ *
+ * Does not wait.  If there is no daemon, the reads that need it end in here.
+ *
+ * Context: may sleep; does not recurse into file systems.
+ */
+void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, unsigned long last)
+{
+	struct cachefiles_req *read = NULL, *open = NULL;
+	bool reopen = false, submitted = false;
+	unsigned int joined = 0;
+	LIST_HEAD(ended);
+
+	spin_lock(&object->lock);
+	for (first = cachefiles_od_next_missing(object, first, last); first <= last;
+	     first = cachefiles_od_next_missing(object, first, last)) {
+		struct interval_tree_node *node =
+			interval_tree_iter_first(&object->inflight, first, last);
+		unsigned long end;
+		int error;
+
+		if (node && node->start <= first) {
+			first = node->last + 1;
+			joined++;
+			continue;
+		}
+		end = cachefiles_map_next_present(&object->map, first, node ? node->start - 1 : last) - 1;
+		first = cachefiles_od_grow_read(object, first, end);
+		if (first > end)
+			continue;
+		end = min(end, first + CACHEFILES_READ_GRANULES - 1);
+
+		reopen = object->state == CACHEFILES_OD_CLOSED;
+		if (!read || (reopen && !open)) {
+			spin_unlock(&object->lock);
+			if (!read)
+				read = cachefiles_read_req_alloc(object);
+			if (reopen && !open)
+				open = cachefiles_od_open_req_alloc(object);
+			spin_lock(&object->lock);
+			if (read && (open || !reopen))
+				continue;
+			cachefiles_od_fail_reads(object, first, last, -ENOMEM, &ended);
+			break;
+		}
+		error = cachefiles_od_submit_read(object, read, first, end);
+		if (error) {
+			cachefiles_od_fail_reads(object, first, last, error, &ended);
+			break;
+		}
+		read = NULL;
+		submitted = true;
+		if (reopen) {
+			cachefiles_od_object_begin_open(object, open);
+			open = NULL;
+		}
+		first = end + 1;
+	}
+	spin_unlock(&object->lock);
+
+	cachefiles_req_discard(read);
+	cachefiles_req_discard(open);
+	if (submitted)
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+	if (joined)
+		cachefiles_od_count(cachefiles_od(object), joined, joined);
+	cachefiles_fetch_finish(&ended);
+}
+
+static ssize_t cachefiles_blob_wait(struct kiocb *iocb, struct iov_iter *to, unsigned long first,
+				    unsigned long last)
+{
+	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
+	struct cachefiles_od_object *object = blob->object;
+	/* As for requests: the folios are locked, and failing means an I/O error. */
+	struct cachefiles_read_op *op = kzalloc_obj(*op, GFP_NOFS | __GFP_NOFAIL);
+
+	op->object = object;
+	op->iocb = iocb;
+	op->iter = *to;
+	op->span.start = first;
+	op->span.last = last;
+
+	scoped_guard(spinlock, &object->lock) {
+		if (blob->shut) {
+			kfree(op);
+			return -EIO;
+		}
+		if (cachefiles_od_next_missing(object, first, last) > last) {
+			kfree(op);
+			op = NULL;
+			break;
+		}
+		interval_tree_insert(&op->span, &object->reads);
+		list_add_tail(&op->link, &blob->reads);
+	}
+	if (!op)
+		return cachefiles_od_read_file(object, iocb->ki_pos, to);
+
+	/* From here on @op belongs to whoever takes it out of the tree. */
+	trace_cachefiles_od_read_wait(object, first, last);
+	cachefiles_od_count(cachefiles_od(object), misses, 1);
+	cachefiles_fetch(object, first, last);
+	return -EIOCBQUEUED;
+}
+
+static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
+	struct cachefiles_od_object *object = blob->object;
+	loff_t pos = iocb->ki_pos, size = object->size;
+	unsigned long first, last;
+
+	/* Only file systems have this file, and they read asynchronously. */
+	if (is_sync_kiocb(iocb) || user_backed_iter(to))
+		return -EOPNOTSUPP;
+	/* The range comes from an image: nothing of it may be outside the blob. */
+	if (pos < 0 || pos >= size)
+		return 0;
+	iov_iter_truncate(to, round_up(size, max(PAGE_SIZE, CACHEFILES_GRANULE_SIZE)) - pos);
+	if (!iov_iter_count(to))
+		return 0;
+
+	first = cachefiles_granule(pos);
+	last = cachefiles_granule(min_t(u64, size, pos + iov_iter_count(to)) - 1);
+	if (!cachefiles_od_present(object, first, last))
+		return cachefiles_blob_wait(iocb, to, first, last);
+
+	cachefiles_od_count(cachefiles_od(object), hits, 1);
+	return cachefiles_od_read_file(object, pos, to);
+}
+
+static int cachefiles_blob_release(struct inode *inode, struct file *file)
+{
+	struct cachefiles_blob *blob = file->private_data;
+
+	WARN_ON_ONCE(!list_empty(&blob->reads));
+	cachefiles_od_object_unuse(blob->object);
+	kfree(blob);
+	return 0;
+}
+
+static const struct file_operations cachefiles_blob_fops = {
+	.owner		= THIS_MODULE,
+	.read_iter	= cachefiles_blob_read_iter,
+	.release	= cachefiles_blob_release,
+};
+
+/**
+ * cachefiles_ondemand_open - open a blob of the bound on-demand cache
+ * @volume_key: the volume: "erofs,NAME"
+ * @key: the blob
+ *
+ * Waits, killably, until the daemon has told the blob's size.
+ *
+ * The file is for reading with an asynchronous &struct kiocb into kernel
+ * memory.  A read that misses returns -EIOCBQUEUED and ends in ->ki_complete,
+ * in any task, without locks held; one that fails does so with an error and
+ * never with fewer bytes than are in the blob.
+ *
+ * Context: process context; may sleep; no locks held that a daemon might need.
+ * Return: the file, or as an ERR_PTR(): -ENOTCONN if no daemon has a cache
+ * bound in on-demand mode, -EINVAL if a key can't be a file name, -EBUSY if
+ * somebody else uses the cache file, -EINTR if the task was killed, -EIO if the
+ * daemon went away, any error of the cache's file system, or what the daemon
+ * answered.
+ */
+struct file *cachefiles_ondemand_open(const char *volume_key, const char *key)
+{
+	struct cachefiles_ondemand *od = cachefiles_ondemand_find();
+	struct cachefiles_blob *blob __free(kfree) = kzalloc_obj(*blob);
+	struct cachefiles_od_object *object;
+	struct file *file;
+	int ret;
+
+	if (!od)
+		return ERR_PTR(-ENOTCONN);
+	if (!blob) {
+		cachefiles_ondemand_put(od);
+		return ERR_PTR(-ENOMEM);
+	}
+	object = cachefiles_od_object_use(od, volume_key, key);
+	cachefiles_ondemand_put(od);
+	if (IS_ERR(object))
+		return ERR_CAST(object);
+
+	blob->object = object;
+	INIT_LIST_HEAD(&blob->reads);
+	ret = cachefiles_od_object_open(object);
+	file = ret ? ERR_PTR(ret) :
+		anon_inode_getfile("[cachefiles-blob]", &cachefiles_blob_fops, blob, O_RDONLY);
+	if (IS_ERR(file)) {
+		cachefiles_od_object_unuse(object);
+		return file;
+	}
+	retain_and_null_ptr(blob);
+	return file;
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_open);
+
+/**
+ * cachefiles_ondemand_shutdown - end all reads of a blob, now
+ * @file: the blob, from cachefiles_ondemand_open()
+ *
+ * Those that wait, and all that come, end with -EIO.  For a file system that is
+ * going away: the folios that its reads hold locked must not keep it waiting
+ * for the daemon.
+ *
+ * Context: may sleep.
+ */
+void cachefiles_ondemand_shutdown(struct file *file)
+{
+	struct cachefiles_blob *blob = file->private_data;
+	struct cachefiles_od_object *object = blob->object;
+	struct cachefiles_read_op *op, *next;
+	LIST_HEAD(ended);
+
+	scoped_guard(spinlock, &object->lock) {
+		blob->shut = true;
+		list_for_each_entry_safe(op, next, &blob->reads, link)
+			cachefiles_read_op_remove(object, op, -EIO, &ended);
+	}
+	cachefiles_fetch_finish(&ended);
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_shutdown);
+
+/**
+ * cachefiles_ondemand_prefetch - ask for bytes that will be read
+ * @file: the blob, from cachefiles_ondemand_open()
+ * @pos: first byte
+ * @len: how many; may reach beyond the blob
+ *
+ * Asks the daemon for what is missing in the range; does not wait.
+ *
+ * Context: may sleep; does not recurse into file systems.
+ */
+void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len)
+{
+	struct cachefiles_blob *blob = file->private_data;
+	struct cachefiles_od_object *object = blob->object;
+	loff_t end = min_t(u64, object->size, (u64)pos + len);
+
+	if (pos < 0 || pos >= end)
+		return;
+	if (!cachefiles_od_present(object, cachefiles_granule(pos), cachefiles_granule(end - 1)))
+		cachefiles_fetch(object, cachefiles_granule(pos), cachefiles_granule(end - 1));
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_prefetch);

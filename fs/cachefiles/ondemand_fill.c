@@ -1,0 +1,198 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Filling the cache file with what the daemon writes, from any task, at any
+ * time, in pieces of any size.
+ *
+ * A granule is marked present when all its bytes have been written, and is
+ * never written again: a filled byte does not change under a reader.
+ */
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include "internal.h"
+
+/*
+ * The daemon's data is copied before it is written: a page fault on its memory
+ * can take for ever, and must not happen under a lock of the cache's file system
+ * or under fill_mutex.
+ */
+#define CACHEFILES_FILL_CHUNK	SZ_128K
+
+static ssize_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t pos, void *buf,
+				    size_t len)
+{
+	ssize_t ret = cachefiles_inject_write_error();
+
+	if (!ret) {
+		scoped_with_creds(cachefiles_od(object)->cred)
+			ret = kernel_write(object->file, buf, len, &pos);
+	}
+	return ret ?: -EIO;
+}
+
+/*
+ * Note that part of a granule has been written.  One extent per granule is kept:
+ * a piece that does not touch it takes its place, and what was forgotten has to
+ * be written again.
+ *
+ * Return: whether the granule, of @size bytes, is complete.
+ */
+static bool cachefiles_fill_partial(struct cachefiles_od_object *object, unsigned long granule,
+				    unsigned int start, unsigned int end, unsigned int size)
+{
+	struct cachefiles_partial *slot, *slots = object->partial;
+
+	if (!slots) {
+		slots = kcalloc(CACHEFILES_NR_PARTIAL, sizeof(*slots), GFP_KERNEL);
+		object->partial = slots;
+		if (!slots)
+			return false;
+	}
+	for (slot = slots; slot < slots + CACHEFILES_NR_PARTIAL; slot++)
+		if (slot->end && slot->granule == granule)
+			break;
+	if (slot == slots + CACHEFILES_NR_PARTIAL) {
+		slot = &slots[object->next_partial++ % CACHEFILES_NR_PARTIAL];
+		slot->end = 0;
+	}
+	if (slot->end && start <= slot->end && end >= slot->start) {
+		start = min(start, slot->start);
+		end = max(end, slot->end);
+	}
+	slot->granule = granule;
+	slot->start = start;
+	slot->end = end;
+	if (start || end < size)
+		return false;
+	slot->end = 0;
+	return true;
+}
+
+/* These bytes of missing granules have been written. */
+static void cachefiles_fill_mark(struct cachefiles_od_object *object, loff_t pos, size_t len,
+				 struct list_head *ended)
+{
+	loff_t end = pos + len;
+
+	while (pos < end) {
+		unsigned long granule = cachefiles_granule(pos), last = granule;
+		loff_t start = (loff_t)granule << CACHEFILES_GRANULE_SHIFT;
+		unsigned int size = min_t(u64, CACHEFILES_GRANULE_SIZE, object->size - start);
+
+		if (pos == start && end - start >= size) {
+			last = end == object->size ? cachefiles_granule(end - 1) :
+						     cachefiles_granule(end) - 1;
+			cachefiles_fetch_filled(object, granule, last, ended);
+		} else if (cachefiles_fill_partial(object, granule, pos - start,
+						   min_t(u64, end - start, size), size)) {
+			cachefiles_fetch_filled(object, granule, granule, ended);
+		}
+		pos = (loff_t)(last + 1) << CACHEFILES_GRANULE_SHIFT;
+	}
+}
+
+/* How many bytes from @pos on are alike, present or missing; at most @len. */
+static size_t cachefiles_fill_run(struct cachefiles_od_object *object, loff_t pos, size_t len,
+				  bool *present)
+{
+	unsigned long first = cachefiles_granule(pos), last = cachefiles_granule(pos + len - 1);
+	unsigned long next;
+
+	guard(spinlock)(&object->lock);
+	*present = object->full || cachefiles_map_next_missing(&object->map, first, first) > first;
+	if (object->full)
+		return len;
+	next = *present ? cachefiles_map_next_missing(&object->map, first, last) :
+			  cachefiles_map_next_present(&object->map, first, last);
+	return min_t(u64, len, ((u64)next << CACHEFILES_GRANULE_SHIFT) - pos);
+}
+
+/* Write what is missing of @buf; how much of it is present or written now. */
+static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t pos, void *buf,
+				     size_t len, struct list_head *ended)
+{
+	size_t done = 0;
+	int ret;
+
+	ACQUIRE(mutex_kill, lock)(&object->fill_mutex);
+	if (ACQUIRE_ERR(mutex_kill, &lock))
+		return -EINTR;
+	if (!object->file || READ_ONCE(object->state) == CACHEFILES_OD_DROPPED)
+		return -ESTALE;
+	if (!object->full) {
+		ret = cachefiles_map_prepare(&object->map, cachefiles_granule(pos),
+					     cachefiles_granule(pos + len - 1));
+		if (ret)
+			return ret;
+	}
+	while (done < len) {
+		bool present;
+		ssize_t n = cachefiles_fill_run(object, pos + done, len - done, &present);
+
+		if (!present) {
+			n = cachefiles_fill_file(object, pos + done, buf + done, n);
+			if (n < 0)
+				return done ?: n;
+			cachefiles_fill_mark(object, pos + done, n, ended);
+		}
+		done += n;
+	}
+	cachefiles_store_flush_soon(object, CACHEFILES_FLUSH_DELAY);
+	return done;
+}
+
+/**
+ * cachefiles_fill - take what the daemon has written to an object
+ * @object: the object
+ * @pos: where it belongs
+ * @from: the data
+ *
+ * What is present already is skipped, and counts as written.  Reads that wait
+ * for what is written are ended before this returns.
+ *
+ * Context: may sleep.
+ * Return: how many bytes are now present or noted, less than asked if the rest
+ * is beyond the object's size or failed; -ENOBUFS before the size is known,
+ * -EFBIG at or beyond the size, -ESTALE if the object has been dropped, -ENOSPC
+ * below the cache's limits, -EFAULT, -EINTR, or an error of the file system.
+ */
+ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct iov_iter *from)
+{
+	/* Pairs with the release in cachefiles_store_set_size(). */
+	loff_t size = smp_load_acquire(&object->size);
+	void *buf __free(kvfree) = NULL;
+	ssize_t ret = 0, done = 0;
+	size_t chunk;
+
+	if (size < 0)
+		return -ENOBUFS;
+	if (!iov_iter_count(from))
+		return 0;
+	if (pos >= size)
+		return -EFBIG;
+	ret = cachefiles_ondemand_check_space(cachefiles_od(object), iov_iter_count(from));
+	if (ret)
+		return ret;
+	iov_iter_truncate(from, size - pos);
+	chunk = min(iov_iter_count(from), CACHEFILES_FILL_CHUNK);
+	buf = kvmalloc(chunk, GFP_KERNEL);
+	if (!buf)
+		return -ENOMEM;
+
+	while (iov_iter_count(from)) {
+		size_t copied = copy_from_iter(buf, min(chunk, iov_iter_count(from)), from);
+		LIST_HEAD(ended);
+
+		if (!copied) {
+			ret = -EFAULT;
+			break;
+		}
+		ret = cachefiles_fill_chunk(object, pos + done, buf, copied, &ended);
+		cachefiles_fetch_finish(&ended);
+		if (ret < 0)
+			break;
+		done += ret;
+		if (ret < copied)
+			break;
+	}
+	return done ?: ret;
+}

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * The states of an object towards the daemon: opened, lost, opened again,
+ * dropped.  They are drawn above enum cachefiles_od_state.
+ */
+#include <linux/slab.h>
+#include "internal.h"
+#include <trace/events/cachefiles_ondemand.h>
+
+static void cachefiles_od_set_state(struct cachefiles_od_object *object,
+				    enum cachefiles_od_state state)
+{
+	lockdep_assert_held(&object->lock);
+	WARN_ON_ONCE(object->state == CACHEFILES_OD_DROPPED);
+	trace_cachefiles_od_object(object, state);
+	object->state = state;
+}
+
+/* End the READs that waited for an OPEN which did not give the daemon an fd. */
+static void cachefiles_od_fail_held(struct cachefiles_od_object *object, int error)
+{
+	struct cachefiles_req *req;
+
+	while ((req = cachefiles_reqs_claim_held(&cachefiles_od(object)->reqs, &object->held))) {
+		req->end(req, error);
+		cachefiles_req_put(req);
+	}
+}
+
+/*
+ * An OPEN has ended.  0 means that the daemon has answered with a size; even
+ * then its fd may have been closed already.
+ */
+static void cachefiles_od_object_end_open(struct cachefiles_od_object *object,
+					  struct cachefiles_req *req, int error)
+{
+	bool opened = false;
+
+	scoped_guard(spinlock, &object->lock) {
+		/* A drop has taken it over. */
+		if (object->open_req != req)
+			return;
+		object->open_req = NULL;
+		opened = !error && object->fd_live;
+		cachefiles_od_set_state(object, opened ? CACHEFILES_OD_OPEN : CACHEFILES_OD_CLOSED);
+		if (opened)
+			cachefiles_reqs_release(&cachefiles_od(object)->reqs, &object->held,
+						object->object_id);
+		else
+			object->announced = false;
+		object->open_error = error;
+		object->nr_opens++;
+	}
+	wake_up_all(&object->open_wq);
+	if (opened)
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+	else
+		cachefiles_od_fail_held(object, error ?: -EIO);
+	cachefiles_req_put(req); /* that of open_req */
+}
+
+static void cachefiles_open_req_end(struct cachefiles_req *req, int error)
+{
+	cachefiles_od_object_end_open(req->object, req, error);
+}
+
+/**
+ * cachefiles_od_open_req_alloc - make an OPEN
+ * @object: the object
+ *
+ * Context: may sleep; does not recurse into file systems.
+ * Return: the request, NEW, or NULL.
+ */
+struct cachefiles_req *cachefiles_od_open_req_alloc(struct cachefiles_od_object *object)
+{
+	return cachefiles_req_alloc(&cachefiles_od(object)->reqs, CACHEFILES_OP_OPEN, object,
+				    cachefiles_open_req_end);
+}
+
+/* Not 0, which no fd has. */
+static u32 cachefiles_od_new_id(struct cachefiles_od_object *object)
+{
+	atomic_t *last = &cachefiles_od(object)->last_object_id;
+
+	return atomic_inc_return(last) ?: atomic_inc_return(last);
+}
+
+/**
+ * cachefiles_od_object_begin_open - send an OPEN
+ * @object: the object, CLOSED
+ * @req: from cachefiles_od_open_req_alloc(); taken over
+ *
+ * Each OPEN has an object_id of its own, so that what comes late from a file
+ * descriptor of an earlier one can be told apart.
+ *
+ * Context: under the object's lock; the caller kicks the daemon afterwards.
+ */
+void cachefiles_od_object_begin_open(struct cachefiles_od_object *object, struct cachefiles_req *req)
+{
+	struct cachefiles_ondemand *od = cachefiles_od(object);
+
+	lockdep_assert_held(&object->lock);
+	object->object_id = cachefiles_od_new_id(object);
+	object->fd_live = false;
+	object->open_req = cachefiles_req_get(req);
+	req->object_id = object->object_id;
+	cachefiles_od_set_state(object, CACHEFILES_OD_OPENING);
+	if (cachefiles_req_submit(req, NULL)) {
+		/*
+		 * No daemon.  Whoever killed the table ends what is held; the
+		 * object's reference keeps both puts from being the last.
+		 */
+		object->open_req = NULL;
+		cachefiles_od_set_state(object, CACHEFILES_OD_CLOSED);
+		object->open_error = -EIO;
+		object->nr_opens++;
+		wake_up_all(&object->open_wq);
+		xa_erase(&od->reqs.ids, req->id);
+		cachefiles_req_put(req);
+		cachefiles_req_put(req);
+	}
+}
+
+/**
+ * cachefiles_od_object_open - have an object's size told by the daemon
+ * @object: the object; the caller is one of its users
+ *
+ * Opens the cache file, sends an OPEN if none is under way, and waits for its
+ * end, killably.  Does nothing if the size is known: should the daemon have
+ * lost the object meanwhile, the next miss opens it again.
+ *
+ * A caller that is killed leaves the OPEN alone, others may wait for it too; if
+ * nobody does, it ends when the last user goes.
+ *
+ * Context: may sleep.
+ * Return: 0, or an error as in cachefiles_ondemand_open().
+ */
+int cachefiles_od_object_open(struct cachefiles_od_object *object)
+{
+	struct cachefiles_req *req;
+	unsigned int nr_opens;
+	int ret;
+
+	ret = cachefiles_store_open(object);
+	if (ret)
+		return ret;
+	req = cachefiles_od_open_req_alloc(object);
+	if (!req)
+		return -ENOMEM;
+
+	scoped_guard(spinlock, &object->lock) {
+		nr_opens = object->nr_opens;
+		if (object->size < 0 && object->state == CACHEFILES_OD_CLOSED) {
+			cachefiles_od_object_begin_open(object, req);
+			req = NULL;
+		}
+	}
+	if (req)
+		cachefiles_req_discard(req);
+	else
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+
+	ret = wait_event_killable(object->open_wq, READ_ONCE(object->size) >= 0 ||
+						   READ_ONCE(object->nr_opens) != nr_opens);
+	if (ret)
+		return -EINTR;
+	guard(spinlock)(&object->lock);
+	/* A new daemon may have told the size after the OPEN failed: take it. */
+	return object->size >= 0 ? 0 : object->open_error ?: -EIO;
+}
+
+/**
+ * cachefiles_od_object_answer - the daemon has answered an OPEN
+ * @req: the OPEN, from cachefiles_req_take()
+ * @size: the object's size, or -errno
+ *
+ * Makes the cache file ready for the size before it returns, so that the daemon
+ * can write to its fd as soon as its answer has been accepted.
+ *
+ * Context: may sleep; consumes the caller's reference to @req.
+ * Return: 0; or the error with which the OPEN ended although @size is one:
+ * -ESTALE if it is not the size of the live object, or one of the file system.
+ */
+int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size)
+{
+	struct cachefiles_od_object *object = req->object;
+	int error = size < 0 ? size : cachefiles_store_set_size(object, size);
+
+	cachefiles_od_object_end_open(object, req, error);
+	cachefiles_req_put(req);
+	return size < 0 ? 0 : error;
+}
+
+/*
+ * Take the object's READs back from the daemon; the object is not OPEN.  Those
+ * that were filled and only lack the answer are put on @filled instead.
+ */
+static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct list_head *filled)
+{
+	struct interval_tree_node *node;
+
+	lockdep_assert_held(&object->lock);
+	for (node = interval_tree_iter_first(&object->inflight, 0, ULONG_MAX); node;
+	     node = interval_tree_iter_next(node, 0, ULONG_MAX)) {
+		struct cachefiles_req *req = container_of(node, struct cachefiles_req, span);
+
+		if (!object->full && cachefiles_map_next_missing(&object->map, node->start,
+								 node->last) <= node->last)
+			cachefiles_req_hold(req, &object->held);
+		else if (cachefiles_req_claim(req))
+			list_add_tail(&req->link, filled);
+	}
+}
+
+/**
+ * cachefiles_od_object_lost_fd - the daemon has closed an object's fd
+ * @object: the object
+ * @object_id: the OPEN that the fd came with
+ *
+ * READs that were for this fd go back; if there are any, the object is opened
+ * again.  If its OPEN is not answered yet the answer is still to come: daemons
+ * close the fd before they refuse.
+ *
+ * Context: may sleep.
+ */
+void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id)
+{
+	struct cachefiles_req *req = cachefiles_od_open_req_alloc(object);
+	struct cachefiles_req *read, *next;
+	LIST_HEAD(filled);
+
+	scoped_guard(spinlock, &object->lock) {
+		if (object->object_id != object_id || !object->fd_live)
+			break;
+		object->fd_live = false;
+		if (object->state != CACHEFILES_OD_OPEN)
+			break;
+		cachefiles_od_set_state(object, CACHEFILES_OD_CLOSED);
+		object->announced = false;
+		cachefiles_od_hold_reads(object, &filled);
+		if (!list_empty_careful(&object->held) && req) {
+			cachefiles_od_object_begin_open(object, req);
+			req = NULL;
+		}
+	}
+	list_for_each_entry_safe(read, next, &filled, link) {
+		read->end(read, 0);
+		cachefiles_req_put(read);
+	}
+	if (req)
+		cachefiles_req_discard(req);
+	else
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+}
+
+/**
+ * cachefiles_od_object_restore - treat an object as unknown to the daemon
+ * @object: the object
+ *
+ * An OPEN that was delivered is queued again.  An object that is open loses its
+ * fd, though somebody may still have it.
+ *
+ * Context: may sleep.
+ */
+void cachefiles_od_object_restore(struct cachefiles_od_object *object)
+{
+	u32 object_id = 0;
+
+	scoped_guard(spinlock, &object->lock) {
+		if (object->state == CACHEFILES_OD_OPENING) {
+			u32 id = cachefiles_od_new_id(object);
+
+			/* The fd that it went with is for the daemon before. */
+			if (cachefiles_req_resend(object->open_req, id)) {
+				object->object_id = id;
+				object->fd_live = false;
+			}
+		} else if (object->state == CACHEFILES_OD_OPEN) {
+			object_id = object->object_id;
+		}
+	}
+	if (object_id)
+		cachefiles_od_object_lost_fd(object, object_id);
+	else
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+}
+
+/**
+ * cachefiles_od_object_detach - there is no daemon any more
+ * @object: the object; the instance's requests have all been ended
+ *
+ * File descriptors that survive the device can fill, but not answer.
+ */
+void cachefiles_od_object_detach(struct cachefiles_od_object *object)
+{
+	guard(spinlock)(&object->lock);
+	object->fd_live = false;
+	object->announced = false;
+	object->object_id = 0;
+	if (object->state == CACHEFILES_OD_OPEN)
+		cachefiles_od_set_state(object, CACHEFILES_OD_CLOSED);
+}
+
+/**
+ * cachefiles_od_object_drop - the last user of an object has gone
+ * @object: the object
+ *
+ * Ends its requests and tells the daemon.  The cache file is closed by the
+ * object's flush work, which may take as long as the disk does.
+ *
+ * Context: may sleep; under names_mutex.
+ */
+void cachefiles_od_object_drop(struct cachefiles_od_object *object)
+{
+	struct cachefiles_req *open, *close = object->close_req;
+	struct interval_tree_node *node, *next;
+	struct cachefiles_req *req, *tmp;
+	LIST_HEAD(ended);
+
+	object->close_req = NULL;
+	scoped_guard(spinlock, &object->lock) {
+		cachefiles_od_set_state(object, CACHEFILES_OD_DROPPED);
+		open = object->open_req;
+		object->open_req = NULL;
+		close->object_id = object->object_id;
+		if (object->announced && !cachefiles_req_submit(close, NULL))
+			close = NULL;
+		/* No read is left that could wait for these. */
+		for (node = interval_tree_iter_first(&object->inflight, 0, ULONG_MAX); node;
+		     node = next) {
+			next = interval_tree_iter_next(node, 0, ULONG_MAX);
+			req = container_of(node, struct cachefiles_req, span);
+			/* If it is somebody else's, they take it out of the tree. */
+			if (!cachefiles_req_claim(req))
+				continue;
+			interval_tree_remove(node, &object->inflight);
+			list_add(&req->link, &ended);
+		}
+	}
+	list_for_each_entry_safe(req, tmp, &ended, link)
+		cachefiles_req_put(req);
+	if (open) {
+		cachefiles_req_end(open, -EIO);
+		cachefiles_req_put(open);
+	}
+	if (close)
+		cachefiles_req_discard(close);
+	else
+		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+	cachefiles_store_flush_soon(object, 0);
+}

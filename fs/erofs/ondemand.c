@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * Images whose blobs come from an on-demand cache.
+ *
+ * Each blob is a file whose reads wait for a daemon where the cache has holes,
+ * and everything else is as for an image in a local file: see fileio.c.
+ */
+#include <linux/backing-dev.h>
+#include <linux/cachefiles.h>
+#include <linux/file.h>
+#include <linux/fs_context.h>
+#include "ondemand.h"
+
+/*
+ * A miss costs a round trip, and requests overlap: ask far ahead.  Reads that
+ * are not sequential are not read ahead at all, as ever.
+ */
+#define EROFS_ONDEMAND_RA_BYTES		SZ_4M
+
+/*
+ * Metadata is read block by block, each known only from the one before.  Ask
+ * for its neighbourhood at once, which is likely to be metadata too.
+ */
+#define EROFS_ONDEMAND_META_BYTES	SZ_64K
+
+/**
+ * erofs_ondemand_open - open a blob of an image
+ * @sbi: the image
+ * @key: the blob's name
+ *
+ * Context: may sleep, killably, until the daemon has answered.
+ * Return: the file, or an ERR_PTR() as from cachefiles_ondemand_open().
+ */
+struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key)
+{
+	char *volume __free(kfree) =
+		kasprintf(GFP_KERNEL, "erofs,%s", sbi->domain_id ?: sbi->fsid);
+
+	if (!volume)
+		return ERR_PTR(-ENOMEM);
+	return cachefiles_ondemand_open(volume, key);
+}
+
+/**
+ * erofs_ondemand_open_primary - open the blob that an image is named by
+ * @fc: the mount, with fsid=
+ *
+ * Context: as erofs_ondemand_open().
+ * Return: 0 or -errno; the log of @fc says what can be done about it.
+ */
+int erofs_ondemand_open_primary(struct fs_context *fc)
+{
+	struct erofs_sb_info *sbi = fc->s_fs_info;
+	struct file *file;
+
+	if (sbi->dif0.file)
+		return invalf(fc, "fsid= and a source file exclude each other");
+	file = erofs_ondemand_open(sbi, sbi->fsid);
+	if (IS_ERR(file)) {
+		int err = PTR_ERR(file);
+
+		if (err == -ENOTCONN)
+			errorfc(fc, "no daemon has a cache bound in on-demand mode");
+		else if (err == -EINVAL)
+			errorfc(fc, "fsid and domain_id must be printable, without '/', and up to 246 long");
+		else
+			errorfc(fc, "blob %s can't be opened: %d", sbi->fsid, err);
+		return err;
+	}
+	sbi->dif0.file = file;
+	return 0;
+}
+
+/**
+ * erofs_ondemand_init_super - what is different for a superblock of this kind
+ * @sb: the superblock, with a bdi of its own
+ */
+void erofs_ondemand_init_super(struct super_block *sb)
+{
+	struct erofs_sb_info *sbi = EROFS_SB(sb);
+
+	if (!erofs_is_ondemand(sbi))
+		return;
+	/* Also the name in sysfs: the device keeps it unique, however it is cut. */
+	snprintf(sb->s_id, sizeof(sb->s_id), "%u:%u-%s", MAJOR(sb->s_dev), MINOR(sb->s_dev),
+		 sbi->fsid);
+	sb->s_bdi->ra_pages = EROFS_ONDEMAND_RA_BYTES >> PAGE_SHIFT;
+#ifdef CONFIG_EROFS_FS_ZIP
+	/* A reader waits for its folio, killably, and not for the decompression. */
+	sbi->sync_decompress = EROFS_SYNC_DECOMPRESS_FORCE_OFF;
+#endif
+}
+
+/**
+ * erofs_ondemand_shutdown - end all reads of an image that is going away
+ * @sbi: the image
+ *
+ * Its folios are locked by reads that wait for the daemon; nobody else does.
+ *
+ * Context: may sleep; there are no users of the superblock.
+ */
+void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
+{
+	struct erofs_device_info *dif;
+	int id;
+
+	if (!erofs_is_ondemand(sbi) || !sbi->dif0.file)
+		return;
+	cachefiles_ondemand_shutdown(sbi->dif0.file);
+	idr_for_each_entry(&sbi->devs->tree, dif, id)
+		if (dif->file)
+			cachefiles_ondemand_shutdown(dif->file);
+}
+
+/**
+ * erofs_ondemand_read_meta - a block of metadata is about to be read
+ * @mdev: where it is
+ *
+ * Context: may sleep; does not wait for the daemon.
+ */
+void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
+{
+	if (erofs_is_ondemand(EROFS_SB(mdev->m_sb)))
+		cachefiles_ondemand_prefetch(mdev->m_dif->file,
+					     round_down(mdev->m_dif->fsoff + mdev->m_pa,
+							EROFS_ONDEMAND_META_BYTES),
+					     EROFS_ONDEMAND_META_BYTES);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What a file system may ask of a cache in on-demand mode. */
+#ifndef _LINUX_CACHEFILES_H
+#define _LINUX_CACHEFILES_H
+
+#include <linux/types.h>
+
+struct file;
+
+struct file *cachefiles_ondemand_open(const char *volume_key, const char *key);
+void cachefiles_ondemand_shutdown(struct file *file);
+void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len);
+
+#endif /* _LINUX_CACHEFILES_H */

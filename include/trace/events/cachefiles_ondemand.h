@@ -1,0 +1,183 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Events of cachefiles' on-demand mode: one per change of state. */
+#undef TRACE_SYSTEM
+#define TRACE_SYSTEM cachefiles_ondemand
+
+#if !defined(_TRACE_CACHEFILES_ONDEMAND_H) || defined(TRACE_HEADER_MULTI_READ)
+#define _TRACE_CACHEFILES_ONDEMAND_H
+
+#include <linux/tracepoint.h>
+
+#ifndef __CACHEFILES_ONDEMAND_DECLARE_ENUMS
+#define __CACHEFILES_ONDEMAND_DECLARE_ENUMS
+
+#define cachefiles_od_opcodes			\
+	EM(CACHEFILES_OP_OPEN,		"OPEN")	\
+	EM(CACHEFILES_OP_CLOSE,		"CLOSE")	\
+	E_(CACHEFILES_OP_READ,		"READ")
+
+#define cachefiles_od_req_states			\
+	EM(CACHEFILES_REQ_NEW,		"new")		\
+	EM(CACHEFILES_REQ_QUEUED,	"queued")	\
+	EM(CACHEFILES_REQ_HELD,		"held")		\
+	EM(CACHEFILES_REQ_SENDING,	"sending")	\
+	EM(CACHEFILES_REQ_SENT,		"sent")		\
+	E_(CACHEFILES_REQ_DONE,		"done")
+
+#define cachefiles_od_states				\
+	EM(CACHEFILES_OD_CLOSED,	"closed")	\
+	EM(CACHEFILES_OD_OPENING,	"opening")	\
+	EM(CACHEFILES_OD_OPEN,		"open")		\
+	E_(CACHEFILES_OD_DROPPED,	"dropped")
+
+#endif /* __CACHEFILES_ONDEMAND_DECLARE_ENUMS */
+
+#undef EM
+#undef E_
+#define EM(a, b) TRACE_DEFINE_ENUM(a);
+#define E_(a, b) TRACE_DEFINE_ENUM(a);
+
+cachefiles_od_opcodes;
+cachefiles_od_req_states;
+cachefiles_od_states;
+
+#undef EM
+#undef E_
+#define EM(a, b) { a, b },
+#define E_(a, b) { a, b }
+
+TRACE_EVENT(cachefiles_od_req,
+	TP_PROTO(const struct cachefiles_req *req, unsigned int to),
+
+	TP_ARGS(req, to),
+
+	TP_STRUCT__entry(
+		__field(u32,		id)
+		__field(u32,		object_id)
+		__field(u8,		opcode)
+		__field(u8,		from)
+		__field(u8,		to)
+		__field(unsigned long,	first)
+		__field(unsigned long,	last)
+	),
+
+	TP_fast_assign(
+		__entry->id		= req->id;
+		__entry->object_id	= req->object_id;
+		__entry->opcode		= req->opcode;
+		__entry->from		= req->state;
+		__entry->to		= to;
+		__entry->first		= req->span.start;
+		__entry->last		= req->span.last;
+	),
+
+	TP_printk("%s id=%u oid=%u %s -> %s granules=%lu-%lu",
+		  __print_symbolic(__entry->opcode, cachefiles_od_opcodes),
+		  __entry->id, __entry->object_id,
+		  __print_symbolic(__entry->from, cachefiles_od_req_states),
+		  __print_symbolic(__entry->to, cachefiles_od_req_states),
+		  __entry->first, __entry->last)
+);
+
+TRACE_EVENT(cachefiles_od_object,
+	TP_PROTO(const struct cachefiles_od_object *object, unsigned int to),
+
+	TP_ARGS(object, to),
+
+	TP_STRUCT__entry(
+		__string(volume,	object->volume->key)
+		__string(key,		object->key)
+		__field(u32,		object_id)
+		__field(u8,		from)
+		__field(u8,		to)
+		__field(s64,		size)
+	),
+
+	TP_fast_assign(
+		__assign_str(volume);
+		__assign_str(key);
+		__entry->object_id	= object->object_id;
+		__entry->from		= object->state;
+		__entry->to		= to;
+		__entry->size		= object->size;
+	),
+
+	TP_printk("%s/%s oid=%u %s -> %s size=%lld",
+		  __get_str(volume), __get_str(key), __entry->object_id,
+		  __print_symbolic(__entry->from, cachefiles_od_states),
+		  __print_symbolic(__entry->to, cachefiles_od_states),
+		  __entry->size)
+);
+
+TRACE_EVENT(cachefiles_od_read_wait,
+	TP_PROTO(const struct cachefiles_od_object *object, unsigned long first,
+		 unsigned long last),
+
+	TP_ARGS(object, first, last),
+
+	TP_STRUCT__entry(
+		__string(key,		object->key)
+		__field(unsigned long,	first)
+		__field(unsigned long,	last)
+	),
+
+	TP_fast_assign(
+		__assign_str(key);
+		__entry->first		= first;
+		__entry->last		= last;
+	),
+
+	TP_printk("%s granules=%lu-%lu", __get_str(key), __entry->first, __entry->last)
+);
+
+TRACE_EVENT(cachefiles_od_read_done,
+	TP_PROTO(const struct cachefiles_od_object *object, loff_t pos, ssize_t ret),
+
+	TP_ARGS(object, pos, ret),
+
+	TP_STRUCT__entry(
+		__string(key,		object->key)
+		__field(s64,		pos)
+		__field(s64,		ret)
+	),
+
+	TP_fast_assign(
+		__assign_str(key);
+		__entry->pos		= pos;
+		__entry->ret		= ret;
+	),
+
+	TP_printk("%s pos=%lld ret=%lld", __get_str(key), __entry->pos, __entry->ret)
+);
+
+TRACE_EVENT(cachefiles_od_filled,
+	TP_PROTO(const struct cachefiles_od_object *object, unsigned long first,
+		 unsigned long last, unsigned long added),
+
+	TP_ARGS(object, first, last, added),
+
+	TP_STRUCT__entry(
+		__string(key,		object->key)
+		__field(unsigned long,	first)
+		__field(unsigned long,	last)
+		__field(unsigned long,	added)
+	),
+
+	TP_fast_assign(
+		__assign_str(key);
+		__entry->first		= first;
+		__entry->last		= last;
+		__entry->added		= added;
+	),
+
+	TP_printk("%s granules=%lu-%lu added=%lu", __get_str(key), __entry->first,
+		  __entry->last, __entry->added)
+);
+
+#undef EM
+#undef E_
+
+#endif /* _TRACE_CACHEFILES_ONDEMAND_H */
+
+/* This part must be outside protection */
+#include <trace/define_trace.h>
