@@ -1,0 +1,159 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Daemons that fill and answer in every way there is.  Readers get the bytes of
+ * the image or an error, now and after a second mount.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "image.h"
+#include "odserver.h"
+
+/* Sizes that end inside a granule, at one, and inside the first one. */
+static const __u64 sizes[] = { 300 << 10, 10000, 4096, 1, 511, 70001 };
+
+#define NR ARRAY_SIZE(sizes)
+
+FIXTURE(fill)
+{
+	struct cf_env env;
+	struct img img;
+	struct od_server srv;
+};
+
+FIXTURE_VARIANT(fill)
+{
+	struct od_ops ops;
+	bool may_fail;		/* the daemon leaves something out */
+	unsigned int blkbits;
+};
+
+#define FILL_VARIANT(how, fail)						\
+	FIXTURE_VARIANT_ADD(fill, how)					\
+	{								\
+		.ops = { od_open, od_fill_##how, od_reply },		\
+		.blkbits = 12,						\
+		.may_fail = fail,					\
+	}
+
+FIXTURE_VARIANT_ADD(fill, honest)
+{
+	.ops = { od_open, od_fill, od_reply }, .blkbits = 12,
+};
+
+/* Blocks of 512 bytes, so that the object's size is no multiple of 4096. */
+FIXTURE_VARIANT_ADD(fill, small_blocks)
+{
+	.ops = { od_open, od_fill, od_reply }, .blkbits = 9,
+};
+
+FIXTURE_VARIANT_ADD(fill, small_blocks_tiny)
+{
+	.ops = { od_open, od_fill_tiny, od_reply }, .blkbits = 9,
+};
+
+FILL_VARIANT(everything, false);
+FILL_VARIANT(twice, false);
+FILL_VARIANT(overlap, false);
+FILL_VARIANT(tiny, false);
+FILL_VARIANT(backwards, false);
+FILL_VARIANT(writev, false);
+FILL_VARIANT(splice, false);
+FILL_VARIANT(nothing, true);
+FILL_VARIANT(prefix, true);
+FILL_VARIANT(middle, true);
+FILL_VARIANT(suffix, true);
+
+FIXTURE_VARIANT_ADD(fill, reply_never)
+{
+	.ops = { od_open, od_fill, od_reply_never }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, reply_twice)
+{
+	.ops = { od_open, od_fill, od_reply_twice }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, reply_wrong_id)
+{
+	.ops = { od_open, od_fill, od_reply_wrong_id }, .blkbits = 12,
+};
+
+FIXTURE_SETUP(fill)
+{
+	unsigned int i;
+
+	ASSERT_EQ(0, cf_env_init(&self->env));
+	ASSERT_EQ(0, img_begin(&self->img, variant->blkbits));
+	for (i = 0; i < NR; i++)
+		img_add(&self->img, sizes[i]);
+	img_end(&self->img);
+	ASSERT_EQ(0, cf_bind(&self->env, "ondemand"));
+	od_init(&self->srv, self->env.dev);
+	od_add(&self->srv, "img", self->img.data, self->img.size);
+	ASSERT_EQ(0, od_run(&self->srv, 1));
+}
+
+FIXTURE_TEARDOWN(fill)
+{
+	cf_env_fini(&self->env);
+}
+
+/* 0 if file i reads as it should, or an errno. */
+static long check(struct cf_env *env, struct img *img, int i)
+{
+	struct img_file *f = &img->file[i];
+	struct cf_task t;
+	char path[32];
+	long ret;
+
+	snprintf(path, sizeof(path), "m/%s", f->name);
+	ret = cf_read_start(env, &t, path, 0, f->size + 1);
+	if (!ret)
+		ret = cf_wait(&t, WAIT_MS);
+	if (ret == (long)f->size)
+		ret = memcmp(t.out->buf, img->data + f->pos, f->size) ?
+			-EILSEQ : 0;
+	else if (ret >= 0)
+		ret = -EMSGSIZE;
+	munmap(t.out, t.cap);
+	return ret;
+}
+
+TEST_F_TIMEOUT(fill, read_all, 120)
+{
+	bool may_fail = variant->may_fail;
+	unsigned int i;
+	long ret;
+
+	/* It is about file content: let the metadata come honestly. */
+	ASSERT_EQ(0, cf_mount(&self->env, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_read(&self->env, "m/f00", 0, 0, NULL));
+	self->srv.ops = &variant->ops;
+	for (i = 0; i < NR; i++) {
+		ret = check(&self->env, &self->img, i);
+		if (ret != -EIO || !may_fail)
+			EXPECT_EQ(0, ret);
+	}
+	ASSERT_EQ(0, cf_umount(&self->env, "m", 0));
+
+	/* What is in the cache now are the same bytes; the rest can be had. */
+	self->srv.ops = &od_honest;
+	od_log_reset(&self->srv);
+	ASSERT_EQ(0, cf_mount(&self->env, "m", "fsid=img"));
+	for (i = 0; i < NR; i++)
+		EXPECT_EQ(0, check(&self->env, &self->img, i));
+	if (!may_fail)
+		EXPECT_EQ(0, self->srv.nr_read);
+	ASSERT_EQ(0, cf_umount(&self->env, "m", 0));
+
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
+	EXPECT_EQ(0, self->srv.nr_spurious);
+}
+
+CF_TEST_MAIN

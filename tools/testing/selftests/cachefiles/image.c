@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * A writer of small EROFS images: one directory of flat or chunk-based files.
+ */
+#include <endian.h>
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "common.h"
+#include "image.h"
+
+#define ROOM		(64ULL << 20)
+#define SB_POS		1024
+#define INODE_POS	2048	/* the root directory's */
+#define DEVT_POS	(IMG_META_END / 2)
+#define SLOT		32
+
+/* Fields of the on-disk format that are used here, at their offsets. */
+#define SB_MAGIC		0
+#define SB_BLKBITS		12
+#define SB_ROOT_NID		14
+#define SB_INOS			16
+#define SB_BLOCKS		36
+#define SB_INCOMPAT		80
+#define SB_DEVICES		86
+#define SB_DEVT_SLOT		88
+#define I_FORMAT		0
+#define I_MODE			4
+#define I_SIZE			8
+#define I_U			16
+#define I_INO			20
+#define I_NLINK			44
+#define I_BYTES			64
+#define DEV_TAG			0
+#define DEV_BLOCKS		64
+#define DEV_BYTES		128
+
+#define MAGIC			0xe0f5e1e2
+#define INCOMPAT_CHUNKED	0x4
+#define INCOMPAT_DEVICES	0x8
+#define LAYOUT_FLAT		((0 << 1) | 1)
+#define LAYOUT_CHUNKS		((4 << 1) | 1)
+#define CHUNK_INDEXES		0x20
+#define FT_REG			1
+#define FT_DIR			2
+
+static void put16(void *p, __u16 v)
+{
+	v = htole16(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static void put32(void *p, __u32 v)
+{
+	v = htole32(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static void put64(void *p, __u64 v)
+{
+	v = htole64(v);
+	memcpy(p, &v, sizeof(v));
+}
+
+static __u64 round_up(__u64 v, __u64 to)
+{
+	return (v + to - 1) / to * to;
+}
+
+/* Bytes that differ from zeros and from each other's neighbourhood. */
+void img_pattern(void *buf, __u64 len, __u64 seed)
+{
+	unsigned char *p = buf;
+	__u64 i, x = 0;
+
+	for (i = 0; i < len; i++) {
+		if (i % 8 == 0) {
+			x = (seed << 40) + i / 8 + 1;
+			x *= 0x9e3779b97f4a7c15ULL;
+			x ^= x >> 29;
+		}
+		p[i] = (x >> (i % 8 * 8)) | 1;
+	}
+}
+
+static char *inode_at(struct img *img, __u64 pos, __u16 layout,
+		      __u16 mode, __u64 size, __u32 u)
+{
+	char *p = img->data + pos;
+
+	put16(p + I_FORMAT, layout);
+	put16(p + I_MODE, mode);
+	put64(p + I_SIZE, size);
+	put32(p + I_U, u);
+	put32(p + I_INO, pos / SLOT);
+	put32(p + I_NLINK, S_ISDIR(mode) ? 2 : 1);
+	return p;
+}
+
+static struct img_file *new_file(struct img *img, __u64 size)
+{
+	struct img_file *f = &img->file[img->nr];
+
+	snprintf(f->name, sizeof(f->name), "f%02d", img->nr);
+	f->size = size;
+	f->inode = img->meta_pos;
+	img->nr++;
+	return f;
+}
+
+/* The room is address space only, memory is what gets written to. */
+int img_begin(struct img *img, unsigned int blkbits)
+{
+	memset(img, 0, sizeof(*img));
+	img->room = ROOM;
+	img->data = mmap(NULL, img->room, PROT_READ | PROT_WRITE,
+			 MAP_SHARED | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+	if (img->data == MAP_FAILED)
+		return -errno;
+	img->blkbits = blkbits;
+	img->meta_pos = INODE_POS + I_BYTES;
+	img->data_pos = IMG_DATA_POS;
+	return 0;
+}
+
+/* A file with its data in one piece, at the start of a granule. */
+struct img_file *img_add(struct img *img, __u64 size)
+{
+	struct img_file *f = new_file(img, size);
+
+	f->pos = img->data_pos;
+	inode_at(img, f->inode, LAYOUT_FLAT, S_IFREG | 0444, size,
+		 f->pos >> img->blkbits);
+	img->meta_pos += I_BYTES;
+	img_pattern(img->data + f->pos, size, img->nr);
+	img->size = f->pos + round_up(size, 1ULL << img->blkbits);
+	img->data_pos = round_up(img->size, IMG_GAP) + IMG_GAP;
+	return f;
+}
+
+/* A file of chunks that lie anywhere; their data is the caller's matter. */
+struct img_file *img_add_chunks(struct img *img, __u64 size,
+				unsigned int chunkbits,
+				const struct img_chunk *chunk, int nr)
+{
+	struct img_file *f = new_file(img, size);
+	char *p;
+	int i;
+
+	p = inode_at(img, f->inode, LAYOUT_CHUNKS, S_IFREG | 0444, size,
+		     CHUNK_INDEXES | (chunkbits - img->blkbits)) + I_BYTES;
+	for (i = 0; i < nr; i++, p += 8) {
+		put16(p, chunk[i].block == IMG_HOLE ? 0xffff : 0);
+		put16(p + 2, chunk[i].device);
+		put32(p + 4, chunk[i].block);
+	}
+	img->meta_pos = round_up(f->inode + I_BYTES + 8 * nr, SLOT);
+	put32(img->data + SB_POS + SB_INCOMPAT,
+	      le32toh(*(__u32 *)(img->data + SB_POS + SB_INCOMPAT)) |
+	      INCOMPAT_CHUNKED);
+	return f;
+}
+
+/* Name the devices that chunks refer to. */
+void img_devices(struct img *img, int nr, __u32 blocks)
+{
+	char *slot = img->data + DEVT_POS;
+	int i;
+
+	for (i = 0; i < nr; i++, slot += DEV_BYTES) {
+		snprintf(slot + DEV_TAG, 64, "device%d", i);
+		put32(slot + DEV_BLOCKS, blocks);
+	}
+	put32(img->data + SB_POS + SB_INCOMPAT,
+	      le32toh(*(__u32 *)(img->data + SB_POS + SB_INCOMPAT)) |
+	      INCOMPAT_DEVICES);
+	put16(img->data + SB_POS + SB_DEVICES, nr);
+	put16(img->data + SB_POS + SB_DEVT_SLOT, DEVT_POS / DEV_BYTES);
+}
+
+/* Directory and superblock, when all files are known. */
+void img_end(struct img *img)
+{
+	char *sb = img->data + SB_POS, *dir = img->data + IMG_DIR_POS, *de = dir;
+	int i, nr = img->nr + 2;
+	__u16 off = nr * 12;
+
+	for (i = 0; i < nr; i++, de += 12) {
+		const char *name = i == 0 ? "." : i == 1 ? ".." :
+				   img->file[i - 2].name;
+		__u64 pos = i < 2 ? INODE_POS : img->file[i - 2].inode;
+
+		put64(de, pos / SLOT);
+		put16(de + 8, off);
+		de[10] = i < 2 ? FT_DIR : FT_REG;
+		memcpy(dir + off, name, strlen(name));
+		off += strlen(name);
+	}
+	inode_at(img, INODE_POS, LAYOUT_FLAT, S_IFDIR | 0755, off,
+		 IMG_DIR_POS >> img->blkbits);
+
+	if (img->size < IMG_DIR_POS + GRANULE)
+		img->size = IMG_DIR_POS + GRANULE;
+	put32(sb + SB_MAGIC, MAGIC);
+	sb[SB_BLKBITS] = img->blkbits;
+	put16(sb + SB_ROOT_NID, INODE_POS / SLOT);
+	put64(sb + SB_INOS, img->nr + 1);
+	put32(sb + SB_BLOCKS, img->size >> img->blkbits);
+}
+
+int img_simple(struct img *img, __u64 size)
+{
+	int ret = img_begin(img, 12);
+
+	if (!ret) {
+		img_add(img, size);
+		img_end(img);
+	}
+	return ret;
+}

@@ -1,0 +1,217 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * Images as mkfs.erofs makes them, in all its formats.  Each is compared with
+ * the tree that it was made from: cold, with a random half of it present, and
+ * warm, when the daemon may not be asked for anything.
+ *
+ * MKFS_EROFS names another mkfs.erofs.  What this one cannot do is skipped.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "kselftest_harness.h"
+#include "odserver.h"
+#include "tree.h"
+
+FIXTURE(image)
+{
+	struct cf_env env;
+	struct od_server srv;
+	char source[160];
+	const char *data;
+	__u64 size;
+	const char *blob;
+	__u64 blob_size;
+	char opts[64];		/* of mount(2), after the name */
+	char skip[128];
+};
+
+FIXTURE_VARIANT(image)
+{
+	const char *mkfs;
+	const char *mount;
+	bool device;		/* data in a blob of its own */
+};
+
+#define IMAGE(name, options, ...)					\
+FIXTURE_VARIANT_ADD(image, name)					\
+{									\
+	.mkfs = options, __VA_ARGS__					\
+}
+
+IMAGE(plain, "");
+IMAGE(no_inline, "-Enoinline_data");
+IMAGE(no_xattrs, "-x-1 -Eforce-inode-compact");
+IMAGE(extended, "-Eforce-inode-extended -x1");
+IMAGE(lz4, "-zlz4");
+IMAGE(lz4_legacy, "-zlz4 -Elegacy-compress");
+IMAGE(lz4hc_64k, "-zlz4hc,12 -C65536");
+IMAGE(lz4_tail, "-zlz4 -Eztailpacking");
+IMAGE(lz4_fragments, "-zlz4 -C16384 -Efragments");
+IMAGE(lz4_all_fragments, "-zlz4 -Eall-fragments,fragdedupe=full");
+IMAGE(lz4_dedupe, "-zlz4 -Ededupe");
+IMAGE(lz4_all, "-zlz4hc -C65536 -Eall-fragments,dedupe,ztailpacking");
+IMAGE(lzma, "-zlzma -C65536");
+IMAGE(deflate, "-zdeflate -C32768");
+IMAGE(zstd, "-zzstd -C65536");
+IMAGE(chunks, "--chunksize=4096");
+IMAGE(chunks_64k, "--chunksize=65536");
+IMAGE(device, "--chunksize=4096", .device = true);
+IMAGE(device_64k, "--chunksize=65536", .device = true);
+IMAGE(blocks_512, "-b512");
+IMAGE(blocks_1024_lz4, "-b1024 -zlz4");
+IMAGE(blocks_2048_chunks, "-b2048 --chunksize=4096");
+IMAGE(metadata_compressed, "-zlz4 -m4096");
+IMAGE(domain, "-zlz4", .mount = ",domain_id=dom");
+IMAGE(directio, "", .mount = ",directio");
+IMAGE(directio_lz4, "-zlz4 -C65536", .mount = ",directio");
+
+static const char *map_file(const char *path, __u64 *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	struct stat st;
+	void *map;
+
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return NULL;
+	*size = st.st_size;
+	map = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	close(fd);
+	return map == MAP_FAILED ? NULL : map;
+}
+
+/* Whether this kernel can read the image at all: from a file, the plain way. */
+static bool supported(struct cf_env *env, const char *path)
+{
+	if (cf_mount_file(env, "native", path) < 0)
+		return false;
+	return cf_umount(env, "native", 0) == 0;
+}
+
+FIXTURE_SETUP(image)
+{
+	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
+	char path[256], blob[256], extra[320] = "", cmd[1200];
+	__u64 seed;
+
+	ASSERT_EQ(0, cf_env_init(&self->env));
+	snprintf(self->source, sizeof(self->source), "%s/source",
+		 self->env.tmp);
+	ASSERT_EQ(0, tree_make(self->source));
+
+	snprintf(path, sizeof(path), "%s/image", self->env.tmp);
+	snprintf(blob, sizeof(blob), "%s/blob", self->env.tmp);
+	if (variant->device)
+		snprintf(extra, sizeof(extra), "--blobdev=%s", blob);
+	snprintf(cmd, sizeof(cmd), "%s %s %s %s %s >%s/mkfs.log 2>&1", mkfs,
+		 variant->mkfs, extra, path, self->source, self->env.tmp);
+	if (system(cmd) != 0) {
+		snprintf(self->skip, sizeof(self->skip),
+			 "%s cannot make it: %s", mkfs, variant->mkfs);
+		return;
+	}
+	self->data = map_file(path, &self->size);
+	ASSERT_NE(NULL, self->data);
+	if (variant->device) {
+		self->blob = map_file(blob, &self->blob_size);
+		ASSERT_NE(NULL, self->blob);
+	} else if (!supported(&self->env, path)) {
+		snprintf(self->skip, sizeof(self->skip),
+			 "this kernel cannot read it: %s", variant->mkfs);
+		return;
+	}
+
+	ASSERT_EQ(0, cf_bind(&self->env, "ondemand"));
+	od_init(&self->srv, self->env.dev);
+	for (seed = 0; seed < 2; seed++) {
+		snprintf(path, sizeof(path), "img%d", (int)seed);
+		od_add(&self->srv, path, self->data, self->size);
+	}
+	od_add(&self->srv, "blob", self->blob, self->blob_size);
+	ASSERT_EQ(0, od_run(&self->srv, 1));
+	snprintf(self->opts, sizeof(self->opts), "%s%s",
+		 variant->device ? ",device=blob" : "", variant->mount ?: "");
+}
+
+FIXTURE_TEARDOWN(image)
+{
+	cf_env_fini(&self->env);
+}
+
+static int compare(struct cf_env *env, const char *source, enum tree_how how)
+{
+	char path[256];
+	struct cf_task t;
+	int ret;
+
+	snprintf(path, sizeof(path), "%s/m", env->tmp);
+	ret = tree_compare(&t, source, path, how);
+	if (!ret)
+		ret = cf_wait(&t, 3 * WAIT_MS);
+	if (ret)
+		ksft_print_msg("%s: %s\n", t.out->buf, strerror(-ret));
+	return ret;
+}
+
+/* Every other granule, roughly, as a prefetching daemon would bring them. */
+static void fill_half(struct od_server *srv)
+{
+	__u64 x = 12345, off;
+	int i;
+
+	for (i = 0; i < OD_MAX_OBJECTS; i++) {
+		struct od_object *o = &srv->object[i];
+
+		if (!o->id || o->closed)
+			continue;
+		for (off = 0; off < o->blob->size; off += GRANULE) {
+			__u64 len = o->blob->size - off;
+
+			x = x * 6364136223846793005ULL + 1442695040888963407ULL;
+			if (x >> 63)
+				cf_fill(o->fd, o->blob->data, off,
+					len < GRANULE ? len : GRANULE);
+		}
+	}
+}
+
+TEST_F_TIMEOUT(image, compare, 240)
+{
+	struct od_server *srv = &self->srv;
+	struct cf_env *env = &self->env;
+
+	if (*self->skip)
+		SKIP(return, "%s", self->skip);
+
+	/* Cold. */
+	ASSERT_EQ(0, cf_mount(env, "m", "fsid=img0%s", self->opts));
+	EXPECT_EQ(0, compare(env, self->source, TREE_SEQUENTIAL));
+	EXPECT_LT(0, srv->nr_read);
+	EXPECT_FALSE(od_log_overlaps(srv));
+	EXPECT_EQ(0, cf_umount(env, "m", 0));
+
+	/* Warm: the file system is there, and the page cache is not. */
+	od_log_reset(srv);
+	ASSERT_EQ(0, cf_mount(env, "m", "fsid=img0%s", self->opts));
+	EXPECT_EQ(0, compare(env, self->source, TREE_MMAP));
+	EXPECT_EQ(0, srv->nr_read);
+	EXPECT_EQ(0, cf_umount(env, "m", 0));
+
+	/* With holes of all sizes, in no order. */
+	ASSERT_EQ(0, cf_mount(env, "m", "fsid=img1%s", self->opts));
+	fill_half(srv);
+	EXPECT_EQ(0, compare(env, self->source, TREE_RANDOM));
+	EXPECT_EQ(0, compare(env, self->source, TREE_MMAP));
+	EXPECT_EQ(0, cf_umount(env, "m", 0));
+
+	EXPECT_EQ(0, od_stop(srv)) {
+		TH_LOG("%s", srv->error);
+	}
+}
+
+CF_TEST_MAIN

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: GPL-2.0 */
+/*
+ * A small tree of files of all kinds, and its comparison with a copy.
+ */
+#ifndef CACHEFILES_SELFTEST_TREE_H
+#define CACHEFILES_SELFTEST_TREE_H
+
+#include "common.h"
+
+enum tree_how {
+	TREE_SEQUENTIAL,
+	TREE_RANDOM,
+	TREE_MMAP,
+};
+
+int tree_make(const char *path);
+
+/*
+ * Compare in a child: cf_wait() gives 0 or an error, and t->out->buf the file
+ * that differs.
+ */
+int tree_compare(struct cf_task *t, const char *want, const char *have,
+		 enum tree_how how);
+
+#endif /* CACHEFILES_SELFTEST_TREE_H */
