@@ -37,6 +37,17 @@ die() {
 	exit 1
 }
 
+# lock NAME: two of us at the same thing would spoil each other's work.
+lock() {
+	local fd
+
+	exec {fd}>"$out/.$1.lock"
+	flock -n "$fd" || {
+		say "waiting for another \"make\" that works on $1"
+		flock "$fd"
+	}
+}
+
 # need_space DIR GIB WHAT-FOR
 need_space() {
 	local free

@@ -58,18 +58,27 @@ def sections(text):
     return [s.strip("\n") + "\n" for s in re.split(r"\n\s*\n", text) if s.strip()]
 
 
+def place_of(title, titles):
+    """Where a title breaks the alphabet least; the kernel's list is not quite sorted."""
+    wrong = sum(t < title for t in titles)      # before them all, the smaller ones come too late
+    least, place = wrong, 0
+    for i, t in enumerate(titles):
+        wrong += -1 if t < title else 1
+        if wrong < least:
+            least, place = wrong, i + 1
+    return place
+
+
 def insert_maintainers(kernels):
     """The kernel's MAINTAINERS with our sections where the alphabet puts them."""
     with open(os.path.join(TOP, MAINTAINERS), encoding="utf-8") as f:
         ours = sections(f.read())
-    start = kernels.index("\nMaintainers List\n")
     for section in ours:
-        title = section.split("\n", 1)[0]
-        for m in re.finditer(r"\n\n(\S[^\n]*)\n(?=[A-Z]:\t)", kernels[start:]):
-            if m[1] > title:
-                at = start + m.start() + 2
-                kernels = kernels[:at] + section + "\n" + kernels[at:]
-                break
-        else:
-            raise Trouble(f"no place for \"{title}\" in the kernel's MAINTAINERS")
+        start = kernels.index("\nMaintainers List\n")
+        found = [m for m in re.finditer(r"\n\n(\S[^\n]*)\n(?=[A-Z]:\t)", kernels) if m.start() > start]
+        place = place_of(section.split("\n", 1)[0], [m[1] for m in found])
+        if place == len(found):
+            raise Trouble("the kernel's MAINTAINERS has no section that ours can go before")
+        at = found[place].start() + 2
+        kernels = kernels[:at] + section + "\n" + kernels[at:]
     return kernels
