@@ -97,7 +97,8 @@ void cachefiles_reqs_destroy(struct cachefiles_reqs *table)
  * Context: may sleep; does not recurse into file systems.
  * Return: the request, NEW, with one reference, or NULL.
  */
-struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table, enum cachefiles_opcode opcode,
+struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table,
+					    enum cachefiles_opcode opcode,
 					    struct cachefiles_od_object *object,
 					    void (*end)(struct cachefiles_req *req, int error))
 {
@@ -302,7 +303,8 @@ static void cachefiles_req_finish_locked(struct cachefiles_req *req)
  * Return: the request, DONE, with the table's reference: the caller must see
  * its end through.  NULL if no delivered request matches; nothing has changed.
  */
-struct cachefiles_req *cachefiles_req_take(struct cachefiles_reqs *table, u32 id, enum cachefiles_opcode opcode,
+struct cachefiles_req *cachefiles_req_take(struct cachefiles_reqs *table, u32 id,
+					   enum cachefiles_opcode opcode,
 					   struct cachefiles_od_object *object)
 {
 	struct cachefiles_req *req;
@@ -431,7 +433,8 @@ void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *he
  *
  * Return: as cachefiles_req_take(); NULL when there are no more.
  */
-struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table, struct list_head *held)
+struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table,
+						  struct list_head *held)
 {
 	struct cachefiles_req *req;
 

@@ -49,7 +49,7 @@ struct seq_file;
  * does not follow PAGE_SIZE.
  */
 #define CACHEFILES_GRANULE_SHIFT	12
-#define CACHEFILES_GRANULE_SIZE		(1UL << CACHEFILES_GRANULE_SHIFT)
+#define CACHEFILES_GRANULE_SIZE		BIT(CACHEFILES_GRANULE_SHIFT)
 
 /*
  * The most that one READ asks for, in granules.  Neighbouring misses are merged
@@ -57,7 +57,8 @@ struct seq_file;
  */
 #define CACHEFILES_READ_GRANULES	(SZ_512K >> CACHEFILES_GRANULE_SHIFT)
 
-/* fscache's limits for keys; the names "I<volume>" and "D<key>" must fit. */
+/* The names "I<volume key>" and "D<cookie key>"; cachefiles' own limit for keys. */
+#define CACHEFILES_VOLUME_KEY_MAX	(NAME_MAX - 1)
 #define CACHEFILES_KEY_MAX		(NAME_MAX - 3)
 
 struct cachefiles_ondemand;
@@ -154,7 +155,8 @@ struct cachefiles_req {
 /* ondemand.c */
 void cachefiles_reqs_init(struct cachefiles_reqs *table);
 void cachefiles_reqs_destroy(struct cachefiles_reqs *table);
-struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table, enum cachefiles_opcode opcode,
+struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table,
+					    enum cachefiles_opcode opcode,
 					    struct cachefiles_od_object *object,
 					    void (*end)(struct cachefiles_req *req, int error));
 void cachefiles_req_put(struct cachefiles_req *req);
@@ -164,7 +166,8 @@ void cachefiles_reqs_kick(struct cachefiles_reqs *table);
 struct cachefiles_req *cachefiles_req_next(struct cachefiles_reqs *table, u64 *start, u64 *last);
 bool cachefiles_req_sent(struct cachefiles_req *req);
 void cachefiles_req_unsend(struct cachefiles_req *req, enum cachefiles_req_place place);
-struct cachefiles_req *cachefiles_req_take(struct cachefiles_reqs *table, u32 id, enum cachefiles_opcode opcode,
+struct cachefiles_req *cachefiles_req_take(struct cachefiles_reqs *table, u32 id,
+					   enum cachefiles_opcode opcode,
 					   struct cachefiles_od_object *object);
 bool cachefiles_req_claim(struct cachefiles_req *req);
 bool cachefiles_req_end(struct cachefiles_req *req, int error);
@@ -172,7 +175,8 @@ bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
 void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
 bool cachefiles_req_resend(struct cachefiles_req *req, u32 object_id);
 void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *held, u32 object_id);
-struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table, struct list_head *held);
+struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table,
+						  struct list_head *held);
 void cachefiles_reqs_kill(struct cachefiles_reqs *table);
 void cachefiles_reqs_revive(struct cachefiles_reqs *table, wait_queue_head_t *pollwq);
 bool cachefiles_reqs_readable(struct cachefiles_reqs *table);
@@ -208,7 +212,8 @@ struct cachefiles_map {
 void cachefiles_map_init(struct cachefiles_map *map, unsigned long nr);
 void cachefiles_map_destroy(struct cachefiles_map *map);
 int cachefiles_map_prepare(struct cachefiles_map *map, unsigned long first, unsigned long last);
-unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first, unsigned long last);
+unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first,
+				 unsigned long last);
 unsigned long cachefiles_map_next_missing(struct cachefiles_map *map, unsigned long first,
 					  unsigned long last);
 unsigned long cachefiles_map_next_present(struct cachefiles_map *map, unsigned long first,
@@ -223,33 +228,25 @@ static inline bool cachefiles_map_full(const struct cachefiles_map *map)
 	return map->nr_present == map->nr;
 }
 
-/**
- * struct cachefiles_od_stats - what an instance has done, per CPU
- * @hits: reads served from the cache file at once
- * @misses: reads that had to wait for the daemon
- * @joined: pieces of reads that waited for a READ somebody else had caused
- * @filled_bytes: bytes that the daemon wrote and that were not present before
- * @read_errors: reads that waited and failed
- * @syncp: guards the counters on 32-bit machines
- */
-struct cachefiles_od_stats {
-	u64_stats_t		hits;
-	u64_stats_t		misses;
-	u64_stats_t		joined;
-	u64_stats_t		filled_bytes;
-	u64_stats_t		read_errors;
-	struct u64_stats_sync	syncp;
+/* What an instance counts. */
+enum cachefiles_od_counter {
+	CACHEFILES_OD_HITS,		/* reads served from the cache file at once */
+	CACHEFILES_OD_MISSES,		/* reads that had to wait for the daemon */
+	CACHEFILES_OD_JOINED,		/* pieces of reads that somebody else had asked for */
+	CACHEFILES_OD_READ_ERRORS,	/* reads that waited and failed */
+	CACHEFILES_OD_FILLED_BYTES,	/* bytes written by the daemon that were missing */
+	CACHEFILES_OD_NR_COUNTERS,
 };
 
-#define cachefiles_od_count(od, field, n)					\
-do {										\
-	struct cachefiles_od_stats *_stats = get_cpu_ptr((od)->stats);		\
-										\
-	u64_stats_update_begin(&_stats->syncp);					\
-	u64_stats_add(&_stats->field, (n));					\
-	u64_stats_update_end(&_stats->syncp);					\
-	put_cpu_ptr((od)->stats);						\
-} while (0)
+/**
+ * struct cachefiles_od_stats - the counters of an instance, per CPU
+ * @n: by enum cachefiles_od_counter
+ * @syncp: guards them on 32-bit machines
+ */
+struct cachefiles_od_stats {
+	u64_stats_t		n[CACHEFILES_OD_NR_COUNTERS];
+	struct u64_stats_sync	syncp;
+};
 
 /**
  * struct cachefiles_ondemand - a cache directory in on-demand mode
@@ -282,7 +279,7 @@ struct cachefiles_ondemand {
 	struct dentry			*store;
 	struct dentry			*graveyard;
 	const struct cred		*cred;
-	struct mutex			names_mutex;
+	struct mutex			names_mutex; /* see above, as for those below */
 	struct list_head		volumes;
 	DECLARE_HASHTABLE(objects, 8);
 	wait_queue_head_t		drop_wq;
@@ -298,8 +295,8 @@ struct cachefiles_ondemand {
  * @ref: one per object; dropped under names_mutex
  * @link: in the instance's list
  * @od: the instance, pinned
- * @dentry: the directory "I<key>"
- * @fanout: its subdirectories that are in use, by number
+ * @dentry: the directory "I<key>", NULL until needed; under names_mutex
+ * @fanout: its subdirectories that are in use, by number; under names_mutex
  * @key_hash: fscache's hash of the key
  * @key_size: bytes in @key, its NUL included
  * @key: the volume key
@@ -399,7 +396,7 @@ struct cachefiles_od_object {
 	unsigned int			users;
 	bool				dropped;
 
-	spinlock_t			lock;
+	spinlock_t			lock; /* guards the fields down to @reads */
 	u8				state;
 	bool				fd_live;
 	bool				announced;
@@ -416,7 +413,7 @@ struct cachefiles_od_object {
 	struct rb_root_cached		inflight;
 	struct rb_root_cached		reads;
 
-	struct mutex			fill_mutex;
+	struct mutex			fill_mutex; /* guards the fields down to @next_partial */
 	struct file			*file;
 	loff_t				stored_size;
 	bool				stored_full;
@@ -433,6 +430,17 @@ struct cachefiles_od_object {
 static inline struct cachefiles_ondemand *cachefiles_od(const struct cachefiles_od_object *object)
 {
 	return object->volume->od;
+}
+
+static inline void cachefiles_od_count(struct cachefiles_ondemand *od,
+				       enum cachefiles_od_counter counter, u64 n)
+{
+	struct cachefiles_od_stats *stats = get_cpu_ptr(od->stats);
+
+	u64_stats_update_begin(&stats->syncp);
+	u64_stats_add(&stats->n[counter], n);
+	u64_stats_update_end(&stats->syncp);
+	put_cpu_ptr(od->stats);
 }
 
 static inline unsigned long cachefiles_granule(loff_t pos)
@@ -462,7 +470,8 @@ void cachefiles_ondemand_exit(void);
 bool cachefiles_ondemand_wanted(const char *args);
 int cachefiles_ondemand_copen(struct cachefiles_cache *cache, char *args);
 int cachefiles_ondemand_restore(struct cachefiles_cache *cache, char *args);
-ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *buffer, size_t buflen);
+ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *buffer,
+				 size_t buflen);
 __poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache);
 int cachefiles_parse_copen(char *args, u32 *id, loff_t *size);
 
@@ -490,7 +499,8 @@ void cachefiles_od_object_unuse(struct cachefiles_od_object *object);
 void cachefiles_od_object_forget(struct cachefiles_od_object *object);
 void cachefiles_od_object_put(struct cachefiles_od_object *object);
 
-static inline struct cachefiles_od_object *cachefiles_od_object_get(struct cachefiles_od_object *object)
+static inline struct cachefiles_od_object *
+cachefiles_od_object_get(struct cachefiles_od_object *object)
 {
 	refcount_inc(&object->ref);
 	return object;
@@ -498,7 +508,8 @@ static inline struct cachefiles_od_object *cachefiles_od_object_get(struct cache
 
 /* ondemand_object.c */
 int cachefiles_od_object_open(struct cachefiles_od_object *object);
-void cachefiles_od_object_begin_open(struct cachefiles_od_object *object, struct cachefiles_req *req);
+void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
+				     struct cachefiles_req *req);
 struct cachefiles_req *cachefiles_od_open_req_alloc(struct cachefiles_od_object *object);
 int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size);
 void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id);
@@ -511,9 +522,7 @@ void cachefiles_ondemand_proc_init(void);
 void cachefiles_ondemand_proc_exit(void);
 
 /* ondemand_store.c */
-int cachefiles_store_acquire_volume(struct cachefiles_od_volume *volume);
 void cachefiles_store_release_volume(struct cachefiles_od_volume *volume);
-int cachefiles_store_open(struct cachefiles_od_object *object);
 int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size);
 void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
 void cachefiles_store_flush_work(struct work_struct *work);

@@ -338,7 +338,8 @@ void cachefiles_ondemand_for_each(struct seq_file *m,
 int __init cachefiles_ondemand_init(void)
 {
 	/* Objects are closed by it while the cache's disk may need memory. */
-	cachefiles_ondemand_wq = alloc_workqueue("cachefiles-ondemand", WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
+	cachefiles_ondemand_wq = alloc_workqueue("cachefiles-ondemand",
+						 WQ_UNBOUND | WQ_MEM_RECLAIM, 0);
 	if (!cachefiles_ondemand_wq)
 		return -ENOMEM;
 	cachefiles_ondemand_proc_init();

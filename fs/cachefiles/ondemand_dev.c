@@ -113,11 +113,12 @@ static ssize_t cachefiles_deliver_read(struct cachefiles_req *req, u64 first, u6
 {
 	DEFINE_RAW_FLEX(struct cachefiles_msg, msg, data, sizeof(struct cachefiles_read));
 	struct cachefiles_read *read = (struct cachefiles_read *)msg->data;
+	u64 end = min_t(u64, (last + 1) << CACHEFILES_GRANULE_SHIFT, req->object->size);
 	ssize_t ret;
 
 	cachefiles_fill_msg(msg, req, sizeof(*msg) + sizeof(*read));
 	read->off = first << CACHEFILES_GRANULE_SHIFT;
-	read->len = min_t(u64, (last + 1) << CACHEFILES_GRANULE_SHIFT, req->object->size) - read->off;
+	read->len = end - read->off;
 	ret = cachefiles_deliver(req, msg, buffer, buflen);
 	return ret < 0 || cachefiles_req_sent(req) ? ret : -EAGAIN;
 }
@@ -144,8 +145,8 @@ static ssize_t cachefiles_deliver_open(struct cachefiles_req *req, char __user *
 	bool sent = false;
 	ssize_t ret;
 
-	BUILD_BUG_ON(sizeof(*msg) + sizeof(*open) + 2 * (CACHEFILES_KEY_MAX + 1) >
-		     CACHEFILES_MSG_MAX_SIZE);
+	BUILD_BUG_ON(sizeof(*msg) + sizeof(*open) + CACHEFILES_VOLUME_KEY_MAX + 1 +
+		     CACHEFILES_KEY_MAX > CACHEFILES_MSG_MAX_SIZE);
 	void *buf __free(kfree) = kzalloc(CACHEFILES_MSG_MAX_SIZE, GFP_KERNEL);
 	FD_PREPARE(fdf, O_CLOEXEC, cachefiles_odfd_create(object, req->object_id));
 	if (!buf || fdf.err) {

@@ -108,6 +108,55 @@ static ssize_t cachefiles_od_read_file(struct cachefiles_od_object *object, loff
 	return done;
 }
 
+/**
+ * struct cachefiles_direct_op - a direct read of present granules
+ * @kiocb: ours, for the cache file
+ * @iocb: the caller's
+ */
+struct cachefiles_direct_op {
+	struct kiocb	kiocb;
+	struct kiocb	*iocb;
+};
+
+static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
+{
+	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
+	struct kiocb *iocb = op->iocb;
+
+	kfree(op);
+	iocb->ki_complete(iocb, ret);
+}
+
+/* Past the page cache, if the file system can do this one so. */
+static ssize_t cachefiles_od_read_direct(struct cachefiles_od_object *object, struct kiocb *iocb,
+					 struct iov_iter *to)
+{
+	struct cachefiles_direct_op *op;
+	struct iov_iter iter = *to;
+	ssize_t ret;
+
+	if (!IS_ALIGNED(iocb->ki_pos | iov_iter_count(to), CACHEFILES_GRANULE_SIZE) ||
+	    iocb->ki_pos + iov_iter_count(to) > cachefiles_data_end(object->size))
+		return cachefiles_od_read_file(object, iocb->ki_pos, to);
+	op = kzalloc_obj(*op, GFP_NOFS);
+	if (!op)
+		return cachefiles_od_read_file(object, iocb->ki_pos, to);
+	op->iocb = iocb;
+	op->kiocb.ki_filp = object->file;
+	op->kiocb.ki_pos = iocb->ki_pos;
+	op->kiocb.ki_flags = IOCB_DIRECT;
+	op->kiocb.ki_ioprio = iocb->ki_ioprio;
+	op->kiocb.ki_complete = cachefiles_direct_complete;
+	scoped_with_creds(cachefiles_od(object)->cred)
+		ret = vfs_iocb_iter_read(object->file, &op->kiocb, &iter);
+	if (ret == -EIOCBQUEUED)
+		return ret;
+	kfree(op);
+	if (ret == iov_iter_count(to))
+		return ret;
+	return cachefiles_od_read_file(object, iocb->ki_pos, to);
+}
+
 static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 {
 	struct cachefiles_od_object *object = op->object;
@@ -117,7 +166,7 @@ static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 	if (!ret)
 		ret = cachefiles_od_read_file(object, iocb->ki_pos, &op->iter);
 	if (ret < 0)
-		cachefiles_od_count(cachefiles_od(object), read_errors, 1);
+		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_ERRORS, 1);
 	trace_cachefiles_od_read_done(object, iocb->ki_pos, ret);
 	kfree(op);
 	/* The caller may let go of the blob, and of the object, in here. */
@@ -208,20 +257,23 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 		if (object->full)
 			return;
 		added = cachefiles_map_set(&object->map, first, last);
-		/* Whoever sees it finds the data; pairs with cachefiles_od_present(). */
-		if (cachefiles_map_full(&object->map))
+		if (cachefiles_map_full(&object->map)) {
+			/* Whoever sees it finds the data: cachefiles_od_present(). */
 			smp_store_release(&object->full, true);
+		}
 		for (node = interval_tree_iter_first(&object->reads, first, last); node;
 		     node = next) {
+			struct cachefiles_read_op *op =
+				container_of(node, struct cachefiles_read_op, span);
+			unsigned long end = node->last;
+
 			next = interval_tree_iter_next(node, first, last);
-			if (cachefiles_od_next_missing(object, node->start, node->last) > node->last)
-				cachefiles_read_op_remove(object,
-							  container_of(node, struct cachefiles_read_op,
-								       span),
-							  0, ended);
+			if (cachefiles_od_next_missing(object, node->start, end) > end)
+				cachefiles_read_op_remove(object, op, 0, ended);
 		}
 	}
-	cachefiles_od_count(cachefiles_od(object), filled_bytes, added << CACHEFILES_GRANULE_SHIFT);
+	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_FILLED_BYTES,
+			    added << CACHEFILES_GRANULE_SHIFT);
 	trace_cachefiles_od_filled(object, first, last, added);
 }
 
@@ -246,9 +298,11 @@ static struct cachefiles_req *cachefiles_read_req_alloc(struct cachefiles_od_obj
 }
 
 /* Make a READ part of the object; the caller holds its lock. */
-static int cachefiles_od_submit_read(struct cachefiles_od_object *object, struct cachefiles_req *req,
-				     unsigned long first, unsigned long last)
+static int cachefiles_od_submit_read(struct cachefiles_od_object *object,
+				     struct cachefiles_req *req, unsigned long first,
+				     unsigned long last)
 {
+	bool open = object->state == CACHEFILES_OD_OPEN;
 	int ret;
 
 	lockdep_assert_held(&object->lock);
@@ -257,7 +311,7 @@ static int cachefiles_od_submit_read(struct cachefiles_od_object *object, struct
 	req->span.start = first;
 	req->span.last = last;
 	req->object_id = object->object_id;
-	ret = cachefiles_req_submit(req, object->state == CACHEFILES_OD_OPEN ? NULL : &object->held);
+	ret = cachefiles_req_submit(req, open ? NULL : &object->held);
 	if (!ret)
 		interval_tree_insert(&req->span, &object->inflight);
 	return ret;
@@ -358,7 +412,8 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 			joined++;
 			continue;
 		}
-		end = cachefiles_map_next_present(&object->map, first, node ? node->start - 1 : last) - 1;
+		end = cachefiles_map_next_present(&object->map, first,
+						  node ? node->start - 1 : last) - 1;
 		first = cachefiles_od_grow_read(object, first, end);
 		if (first > end)
 			continue;
@@ -397,7 +452,7 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 	if (submitted)
 		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
 	if (joined)
-		cachefiles_od_count(cachefiles_od(object), joined, joined);
+		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_JOINED, joined);
 	cachefiles_fetch_finish(&ended);
 }
 
@@ -433,7 +488,7 @@ static ssize_t cachefiles_blob_wait(struct kiocb *iocb, struct iov_iter *to, uns
 
 	/* From here on @op belongs to whoever takes it out of the tree. */
 	trace_cachefiles_od_read_wait(object, first, last);
-	cachefiles_od_count(cachefiles_od(object), misses, 1);
+	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_MISSES, 1);
 	cachefiles_fetch(object, first, last);
 	return -EIOCBQUEUED;
 }
@@ -460,7 +515,9 @@ static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to
 	if (!cachefiles_od_present(object, first, last))
 		return cachefiles_blob_wait(iocb, to, first, last);
 
-	cachefiles_od_count(cachefiles_od(object), hits, 1);
+	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_HITS, 1);
+	if (iocb->ki_flags & IOCB_DIRECT)
+		return cachefiles_od_read_direct(object, iocb, to);
 	return cachefiles_od_read_file(object, pos, to);
 }
 
@@ -527,6 +584,7 @@ struct file *cachefiles_ondemand_open(const char *volume_key, const char *key)
 		cachefiles_od_object_unuse(object);
 		return file;
 	}
+	file->f_mode |= object->file->f_mode & FMODE_CAN_ODIRECT;
 	retain_and_null_ptr(blob);
 	return file;
 }

@@ -157,12 +157,12 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
  */
 ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct iov_iter *from)
 {
-	/* Pairs with the release in cachefiles_store_set_size(). */
-	loff_t size = smp_load_acquire(&object->size);
-	void *buf __free(kvfree) = NULL;
-	ssize_t ret = 0, done = 0;
+	ssize_t ret, done = 0;
 	size_t chunk;
+	loff_t size;
 
+	/* Pairs with the release in cachefiles_store_set_size(). */
+	size = smp_load_acquire(&object->size);
 	if (size < 0)
 		return -ENOBUFS;
 	if (!iov_iter_count(from))
@@ -174,7 +174,8 @@ ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct 
 		return ret;
 	iov_iter_truncate(from, size - pos);
 	chunk = min(iov_iter_count(from), CACHEFILES_FILL_CHUNK);
-	buf = kvmalloc(chunk, GFP_KERNEL);
+
+	void *buf __free(kvfree) = kvmalloc(chunk, GFP_KERNEL);
 	if (!buf)
 		return -ENOMEM;
 

@@ -95,7 +95,8 @@ int cachefiles_map_prepare(struct cachefiles_map *map, unsigned long first, unsi
  *
  * Return: how many were not present before.
  */
-unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first, unsigned long last)
+unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first,
+				 unsigned long last)
 {
 	unsigned long added = 0;
 

@@ -12,11 +12,11 @@
 #include "internal.h"
 
 /* Keys become file names, and "." or ".." with a letter before are harmless. */
-static bool cachefiles_key_ok(const char *key)
+static bool cachefiles_key_ok(const char *key, size_t max)
 {
 	size_t len = strlen(key);
 
-	if (!len || len > CACHEFILES_KEY_MAX)
+	if (!len || len > max)
 		return false;
 	while (*key)
 		if (*key == '/' || !isascii(*key) || !isgraph(*key++))
@@ -47,7 +47,6 @@ static struct cachefiles_od_volume *cachefiles_od_volume_get(struct cachefiles_o
 {
 	struct cachefiles_od_volume *volume;
 	size_t len = strlen(key);
-	int ret;
 
 	lockdep_assert_held(&od->names_mutex);
 	list_for_each_entry(volume, &od->volumes, link) {
@@ -66,11 +65,6 @@ static struct cachefiles_od_volume *cachefiles_od_volume_get(struct cachefiles_o
 	volume->key_size = len + 1;
 	memcpy(volume->key, key, len + 1);
 	volume->key_hash = cachefiles_volume_hash(key, len);
-	ret = cachefiles_store_acquire_volume(volume);
-	if (ret) {
-		kfree(volume);
-		return ERR_PTR(ret);
-	}
 	refcount_inc(&od->ref);
 	list_add(&volume->link, &od->volumes);
 	return volume;
@@ -141,13 +135,12 @@ static struct cachefiles_od_object *cachefiles_od_object_add(struct cachefiles_o
  * @volume_key: its volume
  * @key: its key
  *
- * The object is made if it is not in use; whether it is in the cache turns out
- * with cachefiles_od_object_open().
+ * The object is made if it is not in use.  Whether there is such a blob turns
+ * out with cachefiles_od_object_open(), and nothing is made on disk before.
  *
  * Context: may sleep, killably.
  * Return: the object, or as an ERR_PTR(): -EINVAL for a key that can't be a file
- * name, -ENOTCONN if the daemon has gone, -EINTR if the task was killed, -ENOMEM,
- * or what the cache's file system says to the volume's directory.
+ * name, -EINTR if the task was killed, or -ENOMEM.
  */
 struct cachefiles_od_object *cachefiles_od_object_use(struct cachefiles_ondemand *od,
 						      const char *volume_key, const char *key)
@@ -158,20 +151,16 @@ struct cachefiles_od_object *cachefiles_od_object_use(struct cachefiles_ondemand
 	bool busy;
 	u32 hash;
 
-	if (!cachefiles_key_ok(volume_key) || !cachefiles_key_ok(key))
+	if (!cachefiles_key_ok(volume_key, CACHEFILES_VOLUME_KEY_MAX) ||
+	    !cachefiles_key_ok(key, CACHEFILES_KEY_MAX))
 		return ERR_PTR(-EINVAL);
 
 	for (;;) {
-		if (down_read_killable(&od->attach_sem))
+		if (mutex_lock_killable(&od->names_mutex))
 			return ERR_PTR(-EINTR);
-		if (mutex_lock_killable(&od->names_mutex)) {
-			up_read(&od->attach_sem);
-			return ERR_PTR(-EINTR);
-		}
 		volume = cachefiles_od_volume_get(od, volume_key);
 		if (IS_ERR(volume)) {
 			mutex_unlock(&od->names_mutex);
-			up_read(&od->attach_sem);
 			return ERR_CAST(volume);
 		}
 		hash = cachefiles_key_hash(volume->key_hash, key, strlen(key));
@@ -183,7 +172,6 @@ struct cachefiles_od_object *cachefiles_od_object_use(struct cachefiles_ondemand
 			object->users++;
 		nr_dropped = od->nr_dropped;
 		mutex_unlock(&od->names_mutex);
-		up_read(&od->attach_sem);
 
 		cachefiles_od_volume_put(volume);
 		if (!busy)

@@ -95,7 +95,8 @@ static u32 cachefiles_od_new_id(struct cachefiles_od_object *object)
  *
  * Context: under the object's lock; the caller kicks the daemon afterwards.
  */
-void cachefiles_od_object_begin_open(struct cachefiles_od_object *object, struct cachefiles_req *req)
+void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
+				     struct cachefiles_req *req)
 {
 	struct cachefiles_ondemand *od = cachefiles_od(object);
 
@@ -125,9 +126,9 @@ void cachefiles_od_object_begin_open(struct cachefiles_od_object *object, struct
  * cachefiles_od_object_open - have an object's size told by the daemon
  * @object: the object; the caller is one of its users
  *
- * Opens the cache file, sends an OPEN if none is under way, and waits for its
- * end, killably.  Does nothing if the size is known: should the daemon have
- * lost the object meanwhile, the next miss opens it again.
+ * Sends an OPEN if none is under way, and waits for its end, killably.  Does
+ * nothing if the size is known: should the daemon have lost the object, the next
+ * miss opens it again.
  *
  * A caller that is killed leaves the OPEN alone, others may wait for it too; if
  * nobody does, it ends when the last user goes.
@@ -141,9 +142,6 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 	unsigned int nr_opens;
 	int ret;
 
-	ret = cachefiles_store_open(object);
-	if (ret)
-		return ret;
 	req = cachefiles_od_open_req_alloc(object);
 	if (!req)
 		return -ENOMEM;
@@ -160,8 +158,9 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 	else
 		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
 
-	ret = wait_event_killable(object->open_wq, READ_ONCE(object->size) >= 0 ||
-						   READ_ONCE(object->nr_opens) != nr_opens);
+	ret = wait_event_killable(object->open_wq,
+				  READ_ONCE(object->size) >= 0 ||
+				  READ_ONCE(object->nr_opens) != nr_opens);
 	if (ret)
 		return -EINTR;
 	guard(spinlock)(&object->lock);
@@ -174,7 +173,7 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
  * @req: the OPEN, from cachefiles_req_take()
  * @size: the object's size, or -errno
  *
- * Makes the cache file ready for the size before it returns, so that the daemon
+ * Has the cache file open and ready before it returns, so that the daemon
  * can write to its fd as soon as its answer has been accepted.
  *
  * Context: may sleep; consumes the caller's reference to @req.

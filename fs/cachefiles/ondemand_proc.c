@@ -25,7 +25,7 @@ static const char * const cachefiles_opcodes[] = {
 	[CACHEFILES_OP_READ]	= "read",
 };
 
-static u64 cachefiles_od_sum(struct cachefiles_ondemand *od, size_t offset)
+static u64 cachefiles_od_sum(struct cachefiles_ondemand *od, enum cachefiles_od_counter counter)
 {
 	u64 sum = 0;
 	int cpu;
@@ -37,15 +37,12 @@ static u64 cachefiles_od_sum(struct cachefiles_ondemand *od, size_t offset)
 
 		do {
 			start = u64_stats_fetch_begin(&stats->syncp);
-			n = u64_stats_read((u64_stats_t *)((void *)stats + offset));
+			n = u64_stats_read(&stats->n[counter]);
 		} while (u64_stats_fetch_retry(&stats->syncp, start));
 		sum += n;
 	}
 	return sum;
 }
-
-#define cachefiles_od_stat(od, field) \
-	cachefiles_od_sum(od, offsetof(struct cachefiles_od_stats, field))
 
 static void cachefiles_od_show_reqs(struct seq_file *m, struct cachefiles_reqs *table)
 {
@@ -80,9 +77,11 @@ static void cachefiles_od_show(struct seq_file *m, struct cachefiles_ondemand *o
 		   READ_ONCE(od->cache) ? "bound" : "none", READ_ONCE(od->reqs.nr_live),
 		   READ_ONCE(od->reqs.max_live));
 	seq_printf(m, "  reads hits=%llu misses=%llu joined=%llu errors=%llu filled_bytes=%llu\n",
-		   cachefiles_od_stat(od, hits), cachefiles_od_stat(od, misses),
-		   cachefiles_od_stat(od, joined), cachefiles_od_stat(od, read_errors),
-		   cachefiles_od_stat(od, filled_bytes));
+		   cachefiles_od_sum(od, CACHEFILES_OD_HITS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_MISSES),
+		   cachefiles_od_sum(od, CACHEFILES_OD_JOINED),
+		   cachefiles_od_sum(od, CACHEFILES_OD_READ_ERRORS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_FILLED_BYTES));
 	cachefiles_od_show_reqs(m, &od->reqs);
 }
 

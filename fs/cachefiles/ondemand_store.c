@@ -80,35 +80,26 @@ static void cachefiles_store_read_record(struct cachefiles_od_object *object)
 	object->stored_full = xattr.content == CACHEFILES_CONTENT_ALL;
 }
 
-/**
- * cachefiles_store_acquire_volume - find or make the directory of a volume
- * @volume: the volume
- *
- * Context: may sleep; under attach_sem and names_mutex.
- * Return: 0, -ENOTCONN if the daemon has gone, or an error of the file system.
- */
-int cachefiles_store_acquire_volume(struct cachefiles_od_volume *volume)
+/* Find or make the directory of a volume, marked as in use. */
+static int cachefiles_store_volume_dir(struct cachefiles_od_volume *volume)
 {
 	struct cachefiles_ondemand *od = volume->od;
-	char *name __free(kfree) = kasprintf(GFP_KERNEL, "I%s", volume->key);
 	const __be32 coherency = 0;
+	struct dentry *dentry;
 	bool is_new = false;
 
-	lockdep_assert_held(&od->attach_sem);
+	char *name __free(kfree) = kasprintf(GFP_KERNEL, "I%s", volume->key);
 	if (!name)
 		return -ENOMEM;
-	if (!od->cache)
-		return -ENOTCONN;
-	scoped_with_creds(od->cred) {
-		volume->dentry = cachefiles_get_directory(od->cache, od->store, name, &is_new);
-		if (IS_ERR(volume->dentry))
-			return PTR_ERR(volume->dentry);
-		/* As the plain mode marks its volumes; nothing depends on it. */
-		if (is_new && !mnt_want_write(od->mnt)) {
-			cachefiles_store_set_xattr(volume->dentry, &coherency, sizeof(coherency));
-			mnt_drop_write(od->mnt);
-		}
+	dentry = cachefiles_get_directory(od->cache, od->store, name, &is_new);
+	if (IS_ERR(dentry))
+		return PTR_ERR(dentry);
+	/* As the plain mode marks its volumes; nothing depends on it. */
+	if (is_new && !mnt_want_write(od->mnt)) {
+		cachefiles_store_set_xattr(dentry, &coherency, sizeof(coherency));
+		mnt_drop_write(od->mnt);
 	}
+	volume->dentry = dentry;
 	return 0;
 }
 
@@ -139,6 +130,11 @@ static struct dentry *cachefiles_store_fanout(struct cachefiles_od_object *objec
 	int ret;
 
 	guard(mutex)(&volume->od->names_mutex);
+	if (!volume->dentry) {
+		ret = cachefiles_store_volume_dir(volume);
+		if (ret)
+			return ERR_PTR(ret);
+	}
 	fan = xa_load(&volume->fanout, index);
 	if (fan)
 		return fan;
@@ -212,12 +208,12 @@ static void cachefiles_store_unmark(struct inode *inode)
 static int cachefiles_store_open_file(struct cachefiles_od_object *object)
 {
 	struct cachefiles_ondemand *od = cachefiles_od(object);
-	char *name __free(kfree) = kasprintf(GFP_KERNEL, "D%s", object->key);
 	struct path path = { .mnt = od->mnt };
 	struct dentry *fan;
 	struct file *file;
 	int ret = 0;
 
+	char *name __free(kfree) = kasprintf(GFP_KERNEL, "D%s", object->key);
 	if (!name)
 		return -ENOMEM;
 	fan = cachefiles_store_fanout(object);
@@ -252,43 +248,9 @@ static int cachefiles_store_open_file(struct cachefiles_od_object *object)
 	return 0;
 }
 
-/**
- * cachefiles_store_open - open the cache file of an object
- * @object: the object
- *
- * Does nothing if it is open.
- *
- * Context: may sleep, killably.
- * Return: 0, -EINTR, -ENOTCONN if the daemon has gone, -EBUSY if somebody else
- * in the kernel uses the file, -EEXIST if it is not a file, -ENOSPC if the cache
- * is too full for a new one, or another error of the file system.
- */
-int cachefiles_store_open(struct cachefiles_od_object *object)
-{
-	struct cachefiles_ondemand *od = cachefiles_od(object);
-	int ret = -ENOTCONN;
-
-	if (READ_ONCE(object->file))
-		return 0;
-	if (down_read_killable(&od->attach_sem))
-		return -EINTR;
-	if (mutex_lock_killable(&object->fill_mutex)) {
-		up_read(&od->attach_sem);
-		return -EINTR;
-	}
-	if (object->file) {
-		ret = 0;
-	} else if (od->cache) {
-		scoped_with_creds(od->cred)
-			ret = cachefiles_store_open_file(object);
-	}
-	mutex_unlock(&object->fill_mutex);
-	up_read(&od->attach_sem);
-	return ret;
-}
-
 /* Read the presence map from the cache file. */
-static int cachefiles_store_load_map(struct cachefiles_od_object *object, loff_t map_pos, loff_t end)
+static int cachefiles_store_load_map(struct cachefiles_od_object *object, loff_t map_pos,
+				     loff_t end)
 {
 	__le64 *buf __free(kfree) = kmalloc(CACHEFILES_MAP_CHUNK_BYTES, GFP_KERNEL);
 	loff_t pos;
@@ -344,21 +306,27 @@ static int cachefiles_store_reset(struct cachefiles_od_object *object, loff_t si
 		cachefiles_store_record(object, size, CACHEFILES_CONTENT_BACKFS_MAP);
 }
 
+/* Open the cache file, create it if need be, and make it fit for the size. */
 static int cachefiles_store_prepare(struct cachefiles_od_object *object, loff_t size)
 {
-	struct inode *inode = file_inode(object->file);
+	struct super_block *sb = cachefiles_od(object)->mnt->mnt_sb;
 	u64 nr = DIV_ROUND_UP_ULL((u64)size, CACHEFILES_GRANULE_SIZE);
 	u64 data_end = nr << CACHEFILES_GRANULE_SHIFT;
 	u64 total;
+	int ret;
 
 	if (nr > ULONG_MAX)
 		return -EFBIG;
 	total = data_end + (u64)cachefiles_store_nr_chunks(nr) * CACHEFILES_MAP_CHUNK_BYTES;
-	if (total > inode->i_sb->s_maxbytes)
+	if (total > sb->s_maxbytes)
 		return -EFBIG;
-
+	if (!object->file) {
+		ret = cachefiles_store_open_file(object);
+		if (ret)
+			return ret;
+	}
 	cachefiles_map_init(&object->map, nr);
-	if (object->stored_size != size || i_size_read(inode) != total) {
+	if (object->stored_size != size || i_size_read(file_inode(object->file)) != total) {
 		object->stored_full = false;
 		return cachefiles_store_reset(object, size, total);
 	}
@@ -366,31 +334,38 @@ static int cachefiles_store_prepare(struct cachefiles_od_object *object, loff_t 
 }
 
 /**
- * cachefiles_store_set_size - make the cache file ready for an object's size
+ * cachefiles_store_set_size - open the cache file of an object
  * @object: the object
- * @size: its size in bytes
+ * @size: its size in bytes, as the daemon says
  *
  * A file that was recorded with this size is taken with what is present in it;
- * any other starts empty.
+ * any other starts empty.  Nothing is made on disk for a blob that the daemon
+ * does not have, as this is not called for it.
  *
  * Context: may sleep, killably.
  * Return: 0; -ESTALE if the object has been dropped or is known with another
- * size; -EFBIG if the file system can't have such a file; -EINTR; or another
- * error of the file system.
+ * size; -EFBIG if the file system can't have such a file; -EBUSY if somebody
+ * else in the kernel uses it; -EEXIST if there is something else of its name;
+ * -ENOSPC if the cache is too full for a new one; -EINTR; -EIO if the daemon has
+ * gone; or another error of the file system.
  */
 int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size)
 {
+	struct cachefiles_ondemand *od = cachefiles_od(object);
 	int ret;
 
+	guard(rwsem_read)(&od->attach_sem);
 	ACQUIRE(mutex_kill, lock)(&object->fill_mutex);
 	if (ACQUIRE_ERR(mutex_kill, &lock))
 		return -EINTR;
-	if (!object->file)
+	if (READ_ONCE(object->state) == CACHEFILES_OD_DROPPED)
 		return -ESTALE;
 	if (object->size >= 0)
 		return object->size == size ? 0 : -ESTALE;
+	if (!od->cache)
+		return -EIO;
 
-	scoped_with_creds(cachefiles_od(object)->cred)
+	scoped_with_creds(od->cred)
 		ret = cachefiles_store_prepare(object, size);
 	if (ret) {
 		cachefiles_map_destroy(&object->map);
@@ -398,7 +373,7 @@ int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size)
 	}
 	guard(spinlock)(&object->lock);
 	object->full = object->stored_full || cachefiles_map_full(&object->map);
-	/* Whoever sees the size finds the map. */
+	/* Whoever sees the size finds the file and the map. */
 	smp_store_release(&object->size, size);
 	return 0;
 }

@@ -62,7 +62,7 @@ int erofs_ondemand_open_primary(struct fs_context *fc)
 		if (err == -ENOTCONN)
 			errorfc(fc, "no daemon has a cache bound in on-demand mode");
 		else if (err == -EINVAL)
-			errorfc(fc, "fsid and domain_id must be printable, without '/', and up to 246 long");
+			errorfc(fc, "names must be printable, without '/', at most 248 bytes");
 		else
 			errorfc(fc, "blob %s can't be opened: %d", sbi->fsid, err);
 		return err;

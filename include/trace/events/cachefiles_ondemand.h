@@ -8,43 +8,41 @@
 
 #include <linux/tracepoint.h>
 
-#ifndef __CACHEFILES_ONDEMAND_DECLARE_ENUMS
-#define __CACHEFILES_ONDEMAND_DECLARE_ENUMS
+TRACE_DEFINE_ENUM(CACHEFILES_OP_OPEN);
+TRACE_DEFINE_ENUM(CACHEFILES_OP_CLOSE);
+TRACE_DEFINE_ENUM(CACHEFILES_OP_READ);
+TRACE_DEFINE_ENUM(CACHEFILES_REQ_NEW);
+TRACE_DEFINE_ENUM(CACHEFILES_REQ_QUEUED);
+TRACE_DEFINE_ENUM(CACHEFILES_REQ_HELD);
+TRACE_DEFINE_ENUM(CACHEFILES_REQ_SENDING);
+TRACE_DEFINE_ENUM(CACHEFILES_REQ_SENT);
+TRACE_DEFINE_ENUM(CACHEFILES_REQ_DONE);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_CLOSED);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_OPENING);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_OPEN);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_DROPPED);
 
-#define cachefiles_od_opcodes			\
-	EM(CACHEFILES_OP_OPEN,		"OPEN")	\
-	EM(CACHEFILES_OP_CLOSE,		"CLOSE")	\
-	E_(CACHEFILES_OP_READ,		"READ")
+#define show_od_opcode(value)				\
+	__print_symbolic(value,				\
+		{ CACHEFILES_OP_OPEN,	"OPEN" },	\
+		{ CACHEFILES_OP_CLOSE,	"CLOSE" },	\
+		{ CACHEFILES_OP_READ,	"READ" })
 
-#define cachefiles_od_req_states			\
-	EM(CACHEFILES_REQ_NEW,		"new")		\
-	EM(CACHEFILES_REQ_QUEUED,	"queued")	\
-	EM(CACHEFILES_REQ_HELD,		"held")		\
-	EM(CACHEFILES_REQ_SENDING,	"sending")	\
-	EM(CACHEFILES_REQ_SENT,		"sent")		\
-	E_(CACHEFILES_REQ_DONE,		"done")
+#define show_od_req_state(value)				\
+	__print_symbolic(value,				\
+		{ CACHEFILES_REQ_NEW,	"new" },	\
+		{ CACHEFILES_REQ_QUEUED,	"queued" },	\
+		{ CACHEFILES_REQ_HELD,	"held" },	\
+		{ CACHEFILES_REQ_SENDING,	"sending" },	\
+		{ CACHEFILES_REQ_SENT,	"sent" },	\
+		{ CACHEFILES_REQ_DONE,	"done" })
 
-#define cachefiles_od_states				\
-	EM(CACHEFILES_OD_CLOSED,	"closed")	\
-	EM(CACHEFILES_OD_OPENING,	"opening")	\
-	EM(CACHEFILES_OD_OPEN,		"open")		\
-	E_(CACHEFILES_OD_DROPPED,	"dropped")
-
-#endif /* __CACHEFILES_ONDEMAND_DECLARE_ENUMS */
-
-#undef EM
-#undef E_
-#define EM(a, b) TRACE_DEFINE_ENUM(a);
-#define E_(a, b) TRACE_DEFINE_ENUM(a);
-
-cachefiles_od_opcodes;
-cachefiles_od_req_states;
-cachefiles_od_states;
-
-#undef EM
-#undef E_
-#define EM(a, b) { a, b },
-#define E_(a, b) { a, b }
+#define show_od_state(value)				\
+	__print_symbolic(value,				\
+		{ CACHEFILES_OD_CLOSED,	"closed" },	\
+		{ CACHEFILES_OD_OPENING,	"opening" },	\
+		{ CACHEFILES_OD_OPEN,	"open" },	\
+		{ CACHEFILES_OD_DROPPED,	"dropped" })
 
 TRACE_EVENT(cachefiles_od_req,
 	TP_PROTO(const struct cachefiles_req *req, unsigned int to),
@@ -72,10 +70,10 @@ TRACE_EVENT(cachefiles_od_req,
 	),
 
 	TP_printk("%s id=%u oid=%u %s -> %s granules=%lu-%lu",
-		  __print_symbolic(__entry->opcode, cachefiles_od_opcodes),
+		  show_od_opcode(__entry->opcode),
 		  __entry->id, __entry->object_id,
-		  __print_symbolic(__entry->from, cachefiles_od_req_states),
-		  __print_symbolic(__entry->to, cachefiles_od_req_states),
+		  show_od_req_state(__entry->from),
+		  show_od_req_state(__entry->to),
 		  __entry->first, __entry->last)
 );
 
@@ -104,8 +102,8 @@ TRACE_EVENT(cachefiles_od_object,
 
 	TP_printk("%s/%s oid=%u %s -> %s size=%lld",
 		  __get_str(volume), __get_str(key), __entry->object_id,
-		  __print_symbolic(__entry->from, cachefiles_od_states),
-		  __print_symbolic(__entry->to, cachefiles_od_states),
+		  show_od_state(__entry->from),
+		  show_od_state(__entry->to),
 		  __entry->size)
 );
 
@@ -173,9 +171,6 @@ TRACE_EVENT(cachefiles_od_filled,
 	TP_printk("%s granules=%lu-%lu added=%lu", __get_str(key), __entry->first,
 		  __entry->last, __entry->added)
 );
-
-#undef EM
-#undef E_
 
 #endif /* _TRACE_CACHEFILES_ONDEMAND_H */
 
