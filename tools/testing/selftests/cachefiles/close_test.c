@@ -158,8 +158,11 @@ TEST_F(close, lazy_umount)
 	EXPECT_EQ(0, cf_complete(s->fd, m.id));
 	EXPECT_EQ(0, scene_serve(s, &t));
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
-	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
-	EXPECT_EQ(s->object, m.object);
+	if (!s->closed) {
+		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
+		s->closed = m.object;
+	}
+	EXPECT_EQ(s->object, s->closed);
 }
 
 FIXTURE(order)
@@ -292,10 +295,14 @@ TEST_F(cull, not_in_use)
 	struct scene *s = &self->s;
 	struct cf_task t;
 	struct cf_msg m;
+	int i;
 
 	ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
 	close(s->fd);
 	ASSERT_EQ(0, chdir_to_object(s));
+	/* The cache file is closed when it has been written back. */
+	for (i = 0; i < 80 && cf_cmd(s->env.dev, "inuse Dimg"); i++)
+		usleep(PROMPT_MS * 1000 / 80);
 	EXPECT_EQ(0, cf_cmd(s->env.dev, "inuse Dimg"));
 	EXPECT_EQ(0, cf_cmd(s->env.dev, "cull Dimg"));
 	EXPECT_EQ(-1, access("Dimg", F_OK));

@@ -25,8 +25,8 @@
  * The debug kernel under emulation is some twenty times slower than a real
  * machine, so limits are generous where something must happen.
  */
-#define WAIT_MS		30000	/* it must happen */
-#define PROMPT_MS	10000	/* it must happen without help of a daemon */
+#define WAIT_MS		20000	/* it must happen */
+#define PROMPT_MS	8000	/* it must happen without help of a daemon */
 #define QUIET_MS	250	/* it must not happen */
 
 struct cf_env {

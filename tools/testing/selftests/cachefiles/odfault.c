@@ -13,6 +13,14 @@
 
 #define ODD_PIECE 1733		/* bytes; lies on no boundary of anything */
 
+/* Nothing here crosses the object's end, so there are no short counts. */
+static int wrote(ssize_t n, size_t len)
+{
+	if (n < 0)
+		return -errno;
+	return n == (ssize_t)len ? 0 : -EIO;
+}
+
 int od_fill_nothing(struct od_server *srv, struct od_object *o, __u64 off,
 		    __u64 len)
 {
@@ -59,8 +67,7 @@ int od_fill_twice(struct od_server *srv, struct od_object *o, __u64 off,
 		junk[i] = (i * 7) ^ 0x5a;
 	for (i = 0; !ret && i < len; i += n) {
 		n = len - i < sizeof(junk) ? len - i : sizeof(junk);
-		if (pwrite(o->fd, junk, n, off + i) != (ssize_t)n)
-			ret = -EIO;
+		ret = wrote(pwrite(o->fd, junk, n, off + i), n);
 	}
 	return ret;
 }
@@ -82,15 +89,15 @@ int od_fill_tiny(struct od_server *srv, struct od_object *o, __u64 off,
 		 __u64 len)
 {
 	__u64 i, n;
+	int ret = 0;
 
 	if (lseek(o->fd, off, SEEK_SET) != (off_t)off)
 		return -errno;
-	for (i = 0; i < len; i += n) {
+	for (i = 0; !ret && i < len; i += n) {
 		n = len - i < ODD_PIECE ? len - i : ODD_PIECE;
-		if (write(o->fd, o->blob->data + off + i, n) != (ssize_t)n)
-			return -EIO;
+		ret = wrote(write(o->fd, o->blob->data + off + i, n), n);
 	}
-	return 0;
+	return ret;
 }
 
 /* Odd pieces from the end to the beginning. */
@@ -98,14 +105,14 @@ int od_fill_backwards(struct od_server *srv, struct od_object *o, __u64 off,
 		      __u64 len)
 {
 	__u64 n, end;
+	int ret = 0;
 
-	for (end = off + len; end > off; end -= n) {
+	for (end = off + len; !ret && end > off; end -= n) {
 		n = end - off < ODD_PIECE ? end - off : ODD_PIECE;
-		if (pwrite(o->fd, o->blob->data + end - n, n, end - n) !=
-		    (ssize_t)n)
-			return -EIO;
+		ret = wrote(pwrite(o->fd, o->blob->data + end - n, n, end - n),
+			    n);
 	}
-	return 0;
+	return ret;
 }
 
 int od_fill_writev(struct od_server *srv, struct od_object *o, __u64 off,
@@ -118,11 +125,13 @@ int od_fill_writev(struct od_server *srv, struct od_object *o, __u64 off,
 		{ data + 1 + len / 3, 0 },
 		{ data + 1 + len / 3, len - len / 3 - 1 },
 	};
+	int ret;
 
 	if (lseek(o->fd, off, SEEK_SET) != (off_t)off)
 		return -errno;
-	if (writev(o->fd, iov, 4) != (ssize_t)len)
-		return -EIO;
+	ret = wrote(writev(o->fd, iov, 4), len);
+	if (ret)
+		return ret;
 	if (lseek(o->fd, 0, SEEK_CUR) != (off_t)(off + len))
 		return -ESPIPE;
 	return 0;

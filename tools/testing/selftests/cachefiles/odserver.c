@@ -60,15 +60,12 @@ int od_fill(struct od_server *srv, struct od_object *o, __u64 off,
 	    __u64 len)
 {
 	__u64 half = len > GRANULE ? GRANULE : len / 2;
-	int ret;
 
 	if (srv->die_at == OD_READ_HALF && off >= srv->data_pos) {
 		cf_fill(o->fd, o->blob->data, off, half);
 		od_step(srv, OD_READ_HALF);
 	}
-	ret = cf_fill(o->fd, o->blob->data, off, len);
-	/* The blob may have been unmounted meanwhile. */
-	return ret == -ESTALE ? 0 : ret;
+	return cf_fill(o->fd, o->blob->data, off, len);
 }
 
 void od_reply(struct od_server *srv, struct od_object *o,
@@ -165,7 +162,8 @@ static void do_read(struct od_server *srv, const struct cf_msg *m)
 	if (srv->delay_us)
 		usleep(srv->delay_us);
 	ret = srv->ops->fill(srv, o, m->off, m->size);
-	if (ret)
+	/* ESTALE: the blob has been unmounted meanwhile. */
+	if (ret && ret != -ESTALE)
 		od_error(srv, "fill %llu+%llu: %d", (unsigned long long)m->off,
 			 (unsigned long long)m->size, ret);
 	if (counts)

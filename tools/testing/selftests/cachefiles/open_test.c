@@ -124,6 +124,8 @@ TEST_F(size, mount)
 	while ((ret = cf_wait(&t, 0)) == -ETIME) {
 		if (cf_next(s->env.dev, &m, 100))
 			continue;
+		if (m.op == CACHEFILES_OP_CLOSE)
+			continue;
 		ASSERT_EQ(CACHEFILES_OP_READ, m.op);
 		ASSERT_GE(variant->size, (long long)(m.off + m.size));
 		ASSERT_TRUE((m.off + m.size) % GRANULE == 0 ||
@@ -132,7 +134,8 @@ TEST_F(size, mount)
 		ASSERT_EQ(0, cf_fill(s->fd, s->img.data, m.off, m.size));
 		ASSERT_EQ(0, cf_complete(s->fd, m.id));
 	}
-	if (variant->size < 4096)
+	/* There is no superblock in so little. */
+	if (variant->size < 1024)
 		EXPECT_NE(0, ret);
 	if (whole) {
 		ASSERT_EQ(0, ret);

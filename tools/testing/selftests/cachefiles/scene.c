@@ -98,8 +98,12 @@ int scene_mount(struct scene *s, const char *name, const char *fmt, ...)
 	va_end(ap);
 
 	ret = cf_mount_start(&s->env, &t, name, "%s", opts);
-	if (!ret)
-		ret = scene_open(s, s->img.size);
+	if (ret)
+		return ret;
+	ret = scene_open(s, s->img.size);
+	/* The reason for there being no OPEN. */
+	if (ret == -ETIME && !cf_running(&t, 0))
+		ret = cf_wait(&t, 0);
 	if (!ret)
 		ret = cf_fill(s->fd, s->img.data, 0, IMG_DATA_POS);
 	if (!ret)
@@ -165,6 +169,9 @@ int scene_serve(struct scene *s, struct cf_task *t)
 				return -EPROTO;
 			ret = cf_fill(s->fd, s->img.data, m.off, m.size) ?:
 			      cf_complete(s->fd, m.id);
+			break;
+		case CACHEFILES_OP_CLOSE:
+			s->closed = m.object;
 			break;
 		}
 		if (ret)

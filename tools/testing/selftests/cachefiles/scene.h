@@ -18,6 +18,7 @@ struct scene {
 	__u32	object;
 	__u32	open_id;
 	char		volume[512];
+	__u32		closed;		/* object of a CLOSE that was passed by */
 };
 
 int scene_init(struct scene *s, __u64 file_size);
