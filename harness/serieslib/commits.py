@@ -6,7 +6,7 @@ import re
 import tempfile
 
 from . import overlay
-from .common import TOP, Git, Trouble
+from .common import Git, Trouble
 from .patches import hunks
 
 
@@ -37,12 +37,10 @@ class Builder:
             if os.path.exists(name):
                 os.unlink(name)
 
-    def put(self, path, data, mode="100644"):
-        blob = self.git("hash-object", "-w", "--stdin", data=data)
-        self.git("update-index", "--add", "--cacheinfo", f"{mode},{blob},{path}")
-
-    def has(self, path):
-        return bool(self.git("ls-files", "--", path))
+    def put(self, entries):
+        """Puts (mode, blob, path) entries into the index, all at once: it is large."""
+        info = "".join(f"{mode} {blob}\t{path}\n" for mode, blob, path in entries)
+        self.git("update-index", "--add", "--index-info", data=info.encode())
 
     def add_hook(self, patch):
         if patch.hook:
@@ -52,18 +50,20 @@ class Builder:
                 raise Trouble(explain(patch, done.stderr.decode(errors="replace")))
         if overlay.MAINTAINERS in patch.overlay:
             kernels = self.git("cat-file", "blob", ":" + overlay.MAINTAINERS) + "\n"
-            self.put(overlay.MAINTAINERS,
-                     overlay.insert_maintainers(kernels).encode(errors="surrogateescape"))
+            text = overlay.insert_maintainers(kernels).encode(errors="surrogateescape")
+            blob = self.git("hash-object", "-w", "--stdin", data=text)
+            self.put([("100644", blob, overlay.MAINTAINERS)])
 
     def add_overlay(self, patch):
-        for path in patch.overlay:
-            if path == overlay.MAINTAINERS:
-                continue
-            if self.has(path):
-                raise Trouble(f"{path} is in the base already: patch it in patches/{patch.name}, "
-                              "do not add it whole")
-            with open(os.path.join(TOP, path), "rb") as f:
-                self.put(path, f.read(), overlay.mode(path))
+        paths = [path for path in patch.overlay if path != overlay.MAINTAINERS]
+        if not paths:
+            return
+        there = self.git.lines("ls-files", "--", *paths)
+        if there:
+            raise Trouble(f"the base has {', '.join(there)} already: patch that in "
+                          f"patches/{patch.name}, do not add it whole")
+        blobs = overlay.blobs(self.git, paths)
+        self.put([(overlay.mode(path), blobs[path], path) for path in paths])
 
     def commit(self, patch, parent):
         name, mail = patch.author

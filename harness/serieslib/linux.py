@@ -58,8 +58,8 @@ def move_to(git, head):
 def update():
     """make linux"""
     base_commit, name = base()
-    fresh = not os.path.exists(os.path.join(LINUX, ".git", "HEAD"))
     git = new_repo(os.path.join(LINUX, ".git"), LINUX)
+    fresh = bool(git.try_run("rev-parse", "-q", "--verify", "HEAD").returncode)
     if not fresh and unfinished_rebase(git):
         raise Trouble("a rebase is under way in out/linux; finish it there, then \"make refresh\"")
     made = commits.build(git, base_commit, patches.load(), with_overlay=False)

@@ -7,7 +7,7 @@ import shutil
 import tempfile
 
 from . import commits, overlay, patches
-from .common import OUT, TOP, Trouble, base, new_repo
+from .common import OUT, Trouble, base, new_repo
 
 SERIES = os.path.join(OUT, "series")
 
@@ -39,10 +39,11 @@ def check_tree(git, made, series):
     if differing != wanted:
         raise Trouble("the series' last tree is not base + overlay + hooks; differing:\n  " +
                       "\n  ".join(sorted(differing ^ wanted)))
-    for path in overlay.files():
-        with open(os.path.join(TOP, path), "rb") as f:
-            if git.bytes("cat-file", "blob", f"{made[-1]}:{path}") != f.read():
-                raise Trouble(f"{path} is not the same in the series as in the checkout")
+    ours = overlay.blobs(git, overlay.files())
+    for line in git.lines("ls-tree", "-r", made[-1], "--", *ours):
+        info, path = line.split("\t")
+        if info.split()[2] != ours[path]:
+            raise Trouble(f"{path} is not the same in the series as in the checkout")
 
 
 def cover(name):

@@ -48,6 +48,13 @@ def check_owners(patches):
                       "\n  ".join(orphans))
 
 
+def blobs(git, paths):
+    """Writes files of the checkout into a repository; their blobs by path."""
+    names = "".join(os.path.join(TOP, path) + "\n" for path in paths)
+    made = git("hash-object", "-w", "--no-filters", "--stdin-paths", data=names.encode()).splitlines()
+    return dict(zip(paths, made))
+
+
 def mode(path):
     return "100755" if os.access(os.path.join(TOP, path), os.X_OK) else "100644"
 
