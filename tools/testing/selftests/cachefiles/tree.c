@@ -144,7 +144,7 @@ int tree_make(const char *root)
 }
 
 static int same_bytes(const char *want, const char *have, size_t size,
-		      enum tree_how how, unsigned int *seed)
+		      unsigned int how, unsigned int *seed)
 {
 	int a = open(want, O_RDONLY | O_CLOEXEC);
 	int b = open(have, O_RDONLY | O_CLOEXEC);
@@ -160,7 +160,7 @@ static int same_bytes(const char *want, const char *have, size_t size,
 	if (expect == MAP_FAILED)
 		return -errno;
 
-	switch (how) {
+	switch (how & ~TREE_NO_XATTRS) {
 	case TREE_MMAP:
 		map = mmap(NULL, size, PROT_READ, MAP_PRIVATE, b, 0);
 		if (map == MAP_FAILED)
@@ -177,7 +177,7 @@ static int same_bytes(const char *want, const char *have, size_t size,
 
 			n = size - done < 30000 ? size - done : 30000;
 			i = done;
-			if (how == TREE_RANDOM) {
+			if ((how & ~TREE_NO_XATTRS) == TREE_RANDOM) {
 				*seed = *seed * 1103515245 + 12345;
 				n = n < 5000 ? n : 5000;
 				i = (*seed >> 4) % (size - n + 1);
@@ -219,7 +219,7 @@ static int same_attributes(const char *want, const char *have)
 	return 0;
 }
 
-static int same(const char *want, const char *have, enum tree_how how,
+static int same(const char *want, const char *have, unsigned int how,
 		unsigned int *seed, char *where)
 {
 	char a[4096], b[4096];
@@ -237,7 +237,9 @@ static int same(const char *want, const char *have, enum tree_how how,
 		if (sa.st_size != sb.st_size)
 			return -EMSGSIZE;
 		ret = same_bytes(want, have, sa.st_size, how, seed);
-		return ret ?: same_attributes(want, have);
+		if (!ret && !(how & TREE_NO_XATTRS))
+			ret = same_attributes(want, have);
+		return ret;
 	}
 	if (S_ISLNK(sa.st_mode)) {
 		n = readlink(want, a, sizeof(a));
@@ -273,7 +275,7 @@ static int same(const char *want, const char *have, enum tree_how how,
 struct arg {
 	char		want[256];
 	char		have[256];
-	enum tree_how	how;
+	unsigned int	how;
 };
 
 static long compare(void *p, struct cf_out *out)
@@ -285,7 +287,7 @@ static long compare(void *p, struct cf_out *out)
 }
 
 int tree_compare(struct cf_task *t, const char *want, const char *have,
-		 enum tree_how how)
+		 unsigned int how)
 {
 	struct arg arg = { .how = how };
 

@@ -13,6 +13,8 @@ enum tree_how {
 	TREE_MMAP,
 };
 
+#define TREE_NO_XATTRS	0x100	/* do not look at these */
+
 int tree_make(const char *path);
 
 /*
@@ -20,6 +22,6 @@ int tree_make(const char *path);
  * that differs.
  */
 int tree_compare(struct cf_task *t, const char *want, const char *have,
-		 enum tree_how how);
+		 unsigned int how);
 
 #endif /* CACHEFILES_SELFTEST_TREE_H */
