@@ -16,10 +16,12 @@
 #define SB_POS		1024
 #define INODE_POS	2048	/* the root directory's */
 #define DEVT_POS	(IMG_META_END / 2)
+#define PREFIX_POS	(IMG_META_END - 64)
 #define SLOT		32
 
 /* Fields of the on-disk format that are used here, at their offsets. */
 #define SB_MAGIC		0
+#define SB_COMPAT		8
 #define SB_BLKBITS		12
 #define SB_ROOT_NID		14
 #define SB_INOS			16
@@ -27,7 +29,11 @@
 #define SB_INCOMPAT		80
 #define SB_DEVICES		86
 #define SB_DEVT_SLOT		88
+#define SB_PREFIX_COUNT		91
+#define SB_PREFIX_START		92
+#define SB_SHARE_PREFIX		105
 #define I_FORMAT		0
+#define I_XATTR_COUNT		2
 #define I_MODE			4
 #define I_SIZE			8
 #define I_U			16
@@ -41,6 +47,11 @@
 #define MAGIC			0xe0f5e1e2
 #define INCOMPAT_CHUNKED	0x4
 #define INCOMPAT_DEVICES	0x8
+#define INCOMPAT_PREFIXES	0x40
+#define COMPAT_PLAIN_PREFIXES	0x10
+#define COMPAT_SHARE		0x20
+#define XATTR_HEAD		12
+#define XATTR_USER		1
 #define LAYOUT_FLAT		((0 << 1) | 1)
 #define LAYOUT_CHUNKS		((4 << 1) | 1)
 #define CHUNK_INDEXES		0x20
@@ -63,6 +74,15 @@ static void put64(void *p, __u64 v)
 {
 	v = htole64(v);
 	memcpy(p, &v, sizeof(v));
+}
+
+static void sb_set(struct img *img, int field, __u32 bits)
+{
+	char *p = img->data + SB_POS + field;
+	__u32 v;
+
+	memcpy(&v, p, sizeof(v));
+	put32(p, le32toh(v) | bits);
 }
 
 static __u64 round_up(__u64 v, __u64 to)
@@ -141,6 +161,38 @@ struct img_file *img_add(struct img *img, __u64 size)
 	return f;
 }
 
+/*
+ * A file whose page cache may be shared with that of files of other images,
+ * which have the same fingerprint in the attribute "user.fp".
+ */
+struct img_file *img_add_shared(struct img *img, __u64 size,
+				__u64 fingerprint)
+{
+	struct img_file *f = img_add(img, size);
+	char *p = img->data + PREFIX_POS;
+
+	/* The one long prefix of attribute names is all of the name. */
+	put16(p, 3);
+	p[2] = XATTR_USER;
+	memcpy(p + 3, "fp", 2);
+	sb_set(img, SB_INCOMPAT, INCOMPAT_PREFIXES);
+	sb_set(img, SB_COMPAT, COMPAT_PLAIN_PREFIXES | COMPAT_SHARE);
+	img->data[SB_POS + SB_PREFIX_COUNT] = 1;
+	put32(img->data + SB_POS + SB_PREFIX_START, PREFIX_POS / 4);
+	img->data[SB_POS + SB_SHARE_PREFIX] = 0;
+
+	/* A head, an entry of 4 bytes, a name of 2, a value of 8, padding. */
+	put16(img->data + f->inode + I_XATTR_COUNT, 1 + 16 / 4);
+	p = img->data + f->inode + I_BYTES + XATTR_HEAD;
+	p[0] = 2;
+	p[1] = XATTR_USER;
+	put16(p + 2, sizeof(fingerprint));
+	memcpy(p + 4, "fp", 2);
+	put64(p + 6, fingerprint);
+	img->meta_pos += SLOT;
+	return f;
+}
+
 /* A file of chunks that lie anywhere; their data is the caller's matter. */
 struct img_file *img_add_chunks(struct img *img, __u64 size,
 				unsigned int chunkbits,
@@ -158,9 +210,7 @@ struct img_file *img_add_chunks(struct img *img, __u64 size,
 		put32(p + 4, chunk[i].block);
 	}
 	img->meta_pos = round_up(f->inode + I_BYTES + 8 * nr, SLOT);
-	put32(img->data + SB_POS + SB_INCOMPAT,
-	      le32toh(*(__u32 *)(img->data + SB_POS + SB_INCOMPAT)) |
-	      INCOMPAT_CHUNKED);
+	sb_set(img, SB_INCOMPAT, INCOMPAT_CHUNKED);
 	return f;
 }
 
@@ -174,9 +224,7 @@ void img_devices(struct img *img, int nr, __u32 blocks)
 		snprintf(slot + DEV_TAG, 64, "device%d", i);
 		put32(slot + DEV_BLOCKS, blocks);
 	}
-	put32(img->data + SB_POS + SB_INCOMPAT,
-	      le32toh(*(__u32 *)(img->data + SB_POS + SB_INCOMPAT)) |
-	      INCOMPAT_DEVICES);
+	sb_set(img, SB_INCOMPAT, INCOMPAT_DEVICES);
 	put16(img->data + SB_POS + SB_DEVICES, nr);
 	put16(img->data + SB_POS + SB_DEVT_SLOT, DEVT_POS / DEV_BYTES);
 }

@@ -47,6 +47,8 @@ struct img_file *img_add(struct img *img, __u64 size);
 struct img_file *img_add_chunks(struct img *img, __u64 size,
 				unsigned int chunkbits,
 				const struct img_chunk *chunk, int nr);
+struct img_file *img_add_shared(struct img *img, __u64 size,
+				__u64 fingerprint);
 void img_devices(struct img *img, int nr, __u32 blocks);
 void img_end(struct img *img);
 void img_pattern(void *buf, __u64 len, __u64 seed);
