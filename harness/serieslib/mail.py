@@ -21,6 +21,7 @@ def make_commits():
     series = patches.load()
     if not series:
         raise Trouble("patches/series is empty")
+    patches.check_complete(series)
     overlay.check_owners(series)
     git = repo()
     made = commits.build(git, base_commit, series, with_overlay=True)

@@ -75,11 +75,14 @@ def load():
     """The patches in the order of patches/series."""
     with open(os.path.join(DIR, "series"), encoding="utf-8") as f:
         names = [line.split("#")[0].strip() for line in f]
-    names = [name for name in names if name]
-    for name in os.listdir(DIR):
-        if name.endswith(".patch") and name not in names:
+    return [Patch(name) for name in names if name]
+
+
+def check_complete(series):
+    named = {patch.name for patch in series}
+    for name in sorted(os.listdir(DIR)):
+        if name.endswith(".patch") and name not in named:
             raise Trouble(f"patches/{name} is not in patches/series")
-    return [Patch(name) for name in names]
 
 
 def hunks(hook):
