@@ -335,6 +335,12 @@ enum cachefiles_od_state {
 	CACHEFILES_OD_DROPPED,
 };
 
+/*
+ * How often in a row the daemon may close an object's fd with READs waiting and
+ * nothing filled, before they fail.  Enough for a daemon that is being replaced.
+ */
+#define CACHEFILES_MAX_FRUITLESS	100
+
 /* How long a fill may wait until the map on disk says so, in jiffies. */
 #define CACHEFILES_FLUSH_DELAY	(5 * HZ)
 
@@ -372,6 +378,7 @@ struct cachefiles_partial {
  * @close_req: the CLOSE to come, allocated in advance so that a drop can't fail
  * @open_error: how the last OPEN ended
  * @nr_opens: how many OPENs have ended
+ * @nr_fruitless: how many fds in a row were closed with nothing filled
  * @open_wq: mounting tasks that wait for @nr_opens
  * @held: READs that wait for the object to be opened; under the requests' lock
  * @map: what is present
@@ -407,6 +414,7 @@ struct cachefiles_od_object {
 	struct cachefiles_req		*close_req;
 	int				open_error;
 	unsigned int			nr_opens;
+	unsigned int			nr_fruitless;
 	wait_queue_head_t		open_wq;
 	struct list_head		held;
 	struct cachefiles_map		map;

@@ -257,6 +257,7 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 		if (object->full)
 			return;
 		added = cachefiles_map_set(&object->map, first, last);
+		object->nr_fruitless = 0;
 		if (cachefiles_map_full(&object->map)) {
 			/* Whoever sees it finds the data: cachefiles_od_present(). */
 			smp_store_release(&object->full, true);

@@ -217,7 +217,7 @@ static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct
  * @object_id: the OPEN that the fd came with
  *
  * READs that were for this fd go back; if there are any, the object is opened
- * again.  If its OPEN is not answered yet the answer is still to come: daemons
+ * again, unless that has led nowhere too often.  If its OPEN is not answered yet the answer is still to come: daemons
  * close the fd before they refuse.
  *
  * Context: may sleep.
@@ -226,6 +226,7 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 {
 	struct cachefiles_req *req = cachefiles_od_open_req_alloc(object);
 	struct cachefiles_req *read, *next;
+	bool give_up = false;
 	LIST_HEAD(filled);
 
 	scoped_guard(spinlock, &object->lock) {
@@ -237,7 +238,10 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		cachefiles_od_set_state(object, CACHEFILES_OD_CLOSED);
 		object->announced = false;
 		cachefiles_od_hold_reads(object, &filled);
-		if (!list_empty_careful(&object->held) && req) {
+		if (list_empty_careful(&object->held))
+			break;
+		give_up = !req || ++object->nr_fruitless > CACHEFILES_MAX_FRUITLESS;
+		if (!give_up) {
 			cachefiles_od_object_begin_open(object, req);
 			req = NULL;
 		}
@@ -246,6 +250,8 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		read->end(read, 0);
 		cachefiles_req_put(read);
 	}
+	if (give_up)
+		cachefiles_od_fail_held(object, -EIO);
 	if (req)
 		cachefiles_req_discard(req);
 	else
