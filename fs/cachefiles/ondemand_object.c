@@ -244,6 +244,8 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		if (!give_up) {
 			cachefiles_od_object_begin_open(object, req);
 			req = NULL;
+		} else {
+			object->nr_fruitless = 0;
 		}
 	}
 	list_for_each_entry_safe(read, next, &filled, link) {
