@@ -9,7 +9,7 @@ Serves the files of DIR under /HOW/NAME, where HOW says what goes wrong:
     ok          nothing
     delay-MS    each reply comes MS milliseconds late
     slow-BPS    bodies come at BPS bytes a second
-    hang        no reply ever comes
+    hang-N      no reply ever comes to requests from byte N on (default 0)
     stall-N     nothing comes behind the first N bytes of a body
     cut-N       the connection is cut behind the first N bytes of a body
     reset       the connection is cut at once
@@ -85,7 +85,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         except OSError:
             return self.simple(404)
 
-        if how == "hang":
+        match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
+        if how == "hang" and (int(match[1]) if match else 0) >= arg:
             time.sleep(60)
             return self.cut()
         if how == "reset":
@@ -106,7 +107,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
         # What follows misbehaves once the first byte, and so the size, is
         # known.
-        match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
         if not match or how == "whole" and (asked != "bytes=0-0" or not arg):
             self.send_response(200)
             self.send_header("Content-Length", str(len(data)))
