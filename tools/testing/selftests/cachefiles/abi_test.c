@@ -164,6 +164,23 @@ TEST_F(abi, bound_and_idle)
 	EXPECT_EQ(0, cf_readable(self->env.dev, 0));
 }
 
+/* Counters, for each cache that is bound. */
+TEST_F(abi, statistics)
+{
+	char buf[4096];
+	ssize_t n;
+	int fd;
+
+	ASSERT_EQ(0, cf_bind(&self->env, "ondemand"));
+	fd = open("/proc/fs/fscache/ondemand", O_RDONLY | O_CLOEXEC);
+	if (fd < 0 && errno == ENOENT)
+		SKIP(return, "no statistics in this kernel");
+	ASSERT_LE(0, fd);
+	n = read(fd, buf, sizeof(buf));
+	EXPECT_LT(0, n);
+	close(fd);
+}
+
 /* An OPEN to the byte, and what comes with it. */
 TEST_F(abi, open_message)
 {
@@ -203,4 +220,8 @@ TEST_F(abi, open_message)
 	EXPECT_EQ(-ENOENT, cf_wait(&t, WAIT_MS));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

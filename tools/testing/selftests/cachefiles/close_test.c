@@ -326,4 +326,8 @@ TEST_F(cull, linked_at_creation)
 	EXPECT_LE(self->s.img.size, st.st_size);
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

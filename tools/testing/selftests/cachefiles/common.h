@@ -109,15 +109,4 @@ int cf_read_start(struct cf_env *env, struct cf_task *t, const char *name,
 long cf_read(struct cf_env *env, const char *name, __u64 off, size_t len,
 	     void *buf);
 
-/*
- * TEST_HARNESS_MAIN, but the whole program is skipped where the kernel has no
- * on-demand mode.
- */
-#define CF_TEST_MAIN						\
-int main(int argc, char **argv)					\
-{								\
-	cf_require();						\
-	return test_harness_run(argc, argv);			\
-}
-
 #endif /* CACHEFILES_SELFTEST_COMMON_H */

@@ -271,4 +271,8 @@ TEST_F(copen, random)
 		EXPECT_NE(-ETIME, cf_wait(&t[i], PROMPT_MS));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -158,18 +158,12 @@ FIXTURE_VARIANT_ADD(killed, read_taken) { OD_READ_TAKEN };
 FIXTURE_VARIANT_ADD(killed, read_half) { OD_READ_HALF };
 FIXTURE_VARIANT_ADD(killed, read_filled) { OD_READ_FILLED };
 FIXTURE_VARIANT_ADD(killed, read_answered) { OD_READ_ANSWERED };
-FIXTURE_VARIANT_ADD(killed, open_taken_supervised) { OD_OPEN_TAKEN, true };
-FIXTURE_VARIANT_ADD(killed, open_answered_supervised)
-{
-	OD_OPEN_ANSWERED, true,
-};
-FIXTURE_VARIANT_ADD(killed, read_taken_supervised) { OD_READ_TAKEN, true };
-FIXTURE_VARIANT_ADD(killed, read_half_supervised) { OD_READ_HALF, true };
-FIXTURE_VARIANT_ADD(killed, read_filled_supervised) { OD_READ_FILLED, true };
-FIXTURE_VARIANT_ADD(killed, read_answered_supervised)
-{
-	OD_READ_ANSWERED, true,
-};
+FIXTURE_VARIANT_ADD(killed, open_taken_held) { OD_OPEN_TAKEN, true };
+FIXTURE_VARIANT_ADD(killed, open_answered_held) { OD_OPEN_ANSWERED, true };
+FIXTURE_VARIANT_ADD(killed, read_taken_held) { OD_READ_TAKEN, true };
+FIXTURE_VARIANT_ADD(killed, read_half_held) { OD_READ_HALF, true };
+FIXTURE_VARIANT_ADD(killed, read_filled_held) { OD_READ_FILLED, true };
+FIXTURE_VARIANT_ADD(killed, read_answered_held) { OD_READ_ANSWERED, true };
 
 static long daemon_main(void *arg, struct cf_out *out)
 {
@@ -257,4 +251,8 @@ TEST_F(killed, supervised)
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

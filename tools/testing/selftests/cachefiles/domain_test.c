@@ -257,4 +257,8 @@ TEST_F(devices, shared_in_a_domain)
 	}
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -399,4 +399,8 @@ TEST_F(fd, enobufs_before_copen)
 	EXPECT_EQ(-ENOENT, cf_wait(&t, PROMPT_MS));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -31,14 +31,6 @@ FIXTURE_VARIANT(fill)
 	unsigned int blkbits;
 };
 
-#define FILL_VARIANT(how, fail)						\
-	FIXTURE_VARIANT_ADD(fill, how)					\
-	{								\
-		.ops = { od_open, od_fill_##how, od_reply },		\
-		.blkbits = 12,						\
-		.may_fail = fail,					\
-	}
-
 FIXTURE_VARIANT_ADD(fill, honest)
 {
 	.ops = { od_open, od_fill, od_reply }, .blkbits = 12,
@@ -55,17 +47,64 @@ FIXTURE_VARIANT_ADD(fill, small_blocks_tiny)
 	.ops = { od_open, od_fill_tiny, od_reply }, .blkbits = 9,
 };
 
-FILL_VARIANT(everything, false);
-FILL_VARIANT(twice, false);
-FILL_VARIANT(overlap, false);
-FILL_VARIANT(tiny, false);
-FILL_VARIANT(backwards, false);
-FILL_VARIANT(writev, false);
-FILL_VARIANT(splice, false);
-FILL_VARIANT(nothing, true);
-FILL_VARIANT(prefix, true);
-FILL_VARIANT(middle, true);
-FILL_VARIANT(suffix, true);
+FIXTURE_VARIANT_ADD(fill, everything)
+{
+	.ops = { od_open, od_fill_everything, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, twice)
+{
+	.ops = { od_open, od_fill_twice, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, overlap)
+{
+	.ops = { od_open, od_fill_overlap, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, tiny)
+{
+	.ops = { od_open, od_fill_tiny, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, backwards)
+{
+	.ops = { od_open, od_fill_backwards, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, writev)
+{
+	.ops = { od_open, od_fill_writev, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, splice)
+{
+	.ops = { od_open, od_fill_splice, od_reply }, .blkbits = 12,
+};
+
+FIXTURE_VARIANT_ADD(fill, nothing)
+{
+	.ops = { od_open, od_fill_nothing, od_reply }, .blkbits = 12,
+	.may_fail = true,
+};
+
+FIXTURE_VARIANT_ADD(fill, prefix)
+{
+	.ops = { od_open, od_fill_prefix, od_reply }, .blkbits = 12,
+	.may_fail = true,
+};
+
+FIXTURE_VARIANT_ADD(fill, middle)
+{
+	.ops = { od_open, od_fill_middle, od_reply }, .blkbits = 12,
+	.may_fail = true,
+};
+
+FIXTURE_VARIANT_ADD(fill, suffix)
+{
+	.ops = { od_open, od_fill_suffix, od_reply }, .blkbits = 12,
+	.may_fail = true,
+};
 
 FIXTURE_VARIANT_ADD(fill, reply_never)
 {
@@ -156,4 +195,8 @@ TEST_F_TIMEOUT(fill, read_all, 120)
 	EXPECT_EQ(0, self->srv.nr_spurious);
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

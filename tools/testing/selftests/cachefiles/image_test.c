@@ -39,6 +39,7 @@ FIXTURE_VARIANT(image)
 	__u32 incompat;		/* features that the image has to have */
 	bool device;		/* data in a blob of its own */
 	unsigned int how;	/* more for tree_compare() */
+	bool not_from_file;	/* only the on-demand mode can read it */
 };
 
 #define BIG_PCLUSTER	0x02
@@ -47,41 +48,153 @@ FIXTURE_VARIANT(image)
 #define TAIL		0x10
 #define FRAGMENTS	0x20	/* or dedupe: these have one bit */
 
-#define IMAGE(name, options, ...)					\
-FIXTURE_VARIANT_ADD(image, name)					\
-{									\
-	.mkfs = options, __VA_ARGS__					\
-}
+FIXTURE_VARIANT_ADD(image, plain)
+{
+	.mkfs = "",
+};
 
-IMAGE(plain, "");
-IMAGE(no_inline, "-Enoinline_data");
-IMAGE(no_xattrs, "-x-1 -Eforce-inode-compact", .how = TREE_NO_XATTRS);
-IMAGE(extended, "-Eforce-inode-extended -x1");
-IMAGE(lz4, "-zlz4");
-IMAGE(lz4_legacy, "-zlz4 -Elegacy-compress");
-IMAGE(lz4hc_64k, "-zlz4hc,12 -C65536", .incompat = BIG_PCLUSTER);
-IMAGE(lz4_tail, "-zlz4 -Eztailpacking", .incompat = TAIL);
-IMAGE(lz4_fragments, "-zlz4 -C16384 -Efragments", .incompat = FRAGMENTS);
-IMAGE(lz4_all_fragments, "-zlz4 -Eall-fragments", .incompat = FRAGMENTS);
-IMAGE(lz4_dedupe, "-zlz4 -Ededupe", .incompat = FRAGMENTS);
-IMAGE(lz4_all, "-zlz4hc -C65536 -Eall-fragments,dedupe,ztailpacking",
-      .incompat = FRAGMENTS | TAIL);
-IMAGE(lzma, "-zlzma -C65536");
-IMAGE(deflate, "-zdeflate -C32768");
-IMAGE(zstd, "-zzstd -C65536");
-IMAGE(chunks, "--chunksize=4096", .incompat = CHUNKED);
-IMAGE(chunks_64k, "--chunksize=65536", .incompat = CHUNKED);
-IMAGE(device, "--chunksize=4096", .device = true,
-      .incompat = CHUNKED | DEVICES);
-IMAGE(device_64k, "--chunksize=65536", .device = true,
-      .incompat = CHUNKED | DEVICES);
-IMAGE(blocks_512, "-b512");
-IMAGE(blocks_1024_lz4, "-b1024 -zlz4");
-IMAGE(blocks_2048_chunks, "-b2048 --chunksize=4096");
-IMAGE(metadata_compressed, "-zlz4 -m4096");
-IMAGE(domain, "-zlz4", .mount = ",domain_id=dom");
-IMAGE(directio, "", .mount = ",directio");
-IMAGE(directio_lz4, "-zlz4 -C65536", .mount = ",directio");
+FIXTURE_VARIANT_ADD(image, no_inline)
+{
+	.mkfs = "-Enoinline_data",
+};
+
+FIXTURE_VARIANT_ADD(image, no_xattrs)
+{
+	.mkfs = "-x-1 -Eforce-inode-compact",
+	.how = TREE_NO_XATTRS,
+};
+
+FIXTURE_VARIANT_ADD(image, extended)
+{
+	.mkfs = "-Eforce-inode-extended -x1",
+};
+
+FIXTURE_VARIANT_ADD(image, lz4)
+{
+	.mkfs = "-zlz4",
+};
+
+FIXTURE_VARIANT_ADD(image, lz4_legacy)
+{
+	.mkfs = "-zlz4 -Elegacy-compress",
+};
+
+FIXTURE_VARIANT_ADD(image, lz4hc_64k)
+{
+	.mkfs = "-zlz4hc -C65536",
+	.incompat = BIG_PCLUSTER,
+};
+
+FIXTURE_VARIANT_ADD(image, lz4_tail)
+{
+	.mkfs = "-zlz4 -Eztailpacking",
+	.incompat = TAIL,
+};
+
+FIXTURE_VARIANT_ADD(image, lz4_fragments)
+{
+	.mkfs = "-zlz4 -C16384 -Efragments",
+	.incompat = FRAGMENTS,
+};
+
+FIXTURE_VARIANT_ADD(image, lz4_all_fragments)
+{
+	.mkfs = "-zlz4 -Eall-fragments",
+	.incompat = FRAGMENTS,
+};
+
+FIXTURE_VARIANT_ADD(image, lz4_dedupe)
+{
+	.mkfs = "-zlz4 -Ededupe",
+	.incompat = FRAGMENTS,
+};
+
+FIXTURE_VARIANT_ADD(image, lz4_all)
+{
+	.mkfs = "-zlz4hc -C65536 -Eall-fragments,dedupe,ztailpacking",
+	.incompat = FRAGMENTS,
+};
+
+FIXTURE_VARIANT_ADD(image, lzma)
+{
+	.mkfs = "-zlzma -C65536",
+};
+
+FIXTURE_VARIANT_ADD(image, deflate)
+{
+	.mkfs = "-zdeflate -C32768",
+};
+
+FIXTURE_VARIANT_ADD(image, zstd)
+{
+	.mkfs = "-zzstd -C65536",
+};
+
+FIXTURE_VARIANT_ADD(image, chunks)
+{
+	.mkfs = "--chunksize=4096",
+	.incompat = CHUNKED,
+};
+
+FIXTURE_VARIANT_ADD(image, chunks_64k)
+{
+	.mkfs = "--chunksize=65536",
+	.incompat = CHUNKED,
+};
+
+FIXTURE_VARIANT_ADD(image, device)
+{
+	.mkfs = "--chunksize=4096",
+	.device = true,
+	.incompat = CHUNKED | DEVICES,
+};
+
+FIXTURE_VARIANT_ADD(image, device_64k)
+{
+	.mkfs = "--chunksize=65536",
+	.device = true,
+	.incompat = CHUNKED | DEVICES,
+};
+
+/* Its end is no multiple of 4096, which a plain file must not have. */
+FIXTURE_VARIANT_ADD(image, blocks_512)
+{
+	.mkfs = "-b512",
+	.not_from_file = true,
+};
+
+FIXTURE_VARIANT_ADD(image, blocks_1024_lz4)
+{
+	.mkfs = "-b1024 -zlz4",
+};
+
+FIXTURE_VARIANT_ADD(image, blocks_2048_chunks)
+{
+	.mkfs = "-b2048 --chunksize=4096",
+};
+
+FIXTURE_VARIANT_ADD(image, metadata_compressed)
+{
+	.mkfs = "-zlz4 -m4096",
+};
+
+FIXTURE_VARIANT_ADD(image, domain)
+{
+	.mkfs = "-zlz4",
+	.mount = ",domain_id=dom",
+};
+
+FIXTURE_VARIANT_ADD(image, directio)
+{
+	.mkfs = "",
+	.mount = ",directio",
+};
+
+FIXTURE_VARIANT_ADD(image, directio_lz4)
+{
+	.mkfs = "-zlz4 -C65536",
+	.mount = ",directio",
+};
 
 static const char *map_file(const char *path, __u64 *size)
 {
@@ -147,8 +260,10 @@ FIXTURE_SETUP(image)
 	/* A file on a tmpfs cannot be mounted. */
 	snprintf(path, sizeof(path), "%s/image", self->env.root);
 	snprintf(blob, sizeof(blob), "%s/blob", self->env.root);
-	if (variant->device)
+	if (variant->device) {
 		snprintf(extra, sizeof(extra), "--blobdev=%s", blob);
+		ASSERT_EQ(0, close(creat(blob, 0600)));
+	}
 	/* Its temporary files have to be on the file system of the image. */
 	snprintf(cmd, sizeof(cmd),
 		 "exec unshare -m sh -c 'mount --bind %s /tmp && %s %s %s %s %s >%s/mkfs.log 2>&1'",
@@ -174,7 +289,8 @@ FIXTURE_SETUP(image)
 	if (variant->device) {
 		self->blob = map_file(blob, &self->blob_size);
 		ASSERT_NE(NULL, self->blob);
-	} else if (!supported(&self->env, path, self->source, variant->how)) {
+	} else if (!variant->not_from_file &&
+		   !supported(&self->env, path, self->source, variant->how)) {
 		snprintf(self->skip, sizeof(self->skip),
 			 "this kernel cannot read it: %s", variant->mkfs);
 		return;
@@ -254,4 +370,8 @@ TEST_F_TIMEOUT(image, compare, 240)
 	}
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -247,4 +247,8 @@ TEST_F_TIMEOUT(load, directio, 180)
 	EXPECT_EQ(0, self->srv.nr_read);
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -15,7 +15,7 @@
 #include "kselftest_harness.h"
 #include "scene.h"
 
-#define FILE_SIZE	(8 << 20)
+#define FILE_SIZE	(2 << 20)
 
 FIXTURE(nospace)
 {
@@ -39,7 +39,7 @@ FIXTURE_SETUP(nospace)
 	ASSERT_EQ(0, mkdir(self->disk, 0755));
 	/* The loop device goes when it is no longer mounted. */
 	snprintf(cmd, sizeof(cmd),
-		 "cd %s && truncate -s 24M img && mke2fs -q -t ext4 -O ^has_journal -m 0 img && dev=$(losetup -f --show img) && mount -t ext4 $dev disk && losetup -d $dev",
+		 "cd %s && truncate -s 12M img && mke2fs -q -t ext4 -O ^has_journal -m 0 img && dev=$(losetup -f --show img) && mount -t ext4 $dev disk && losetup -d $dev",
 		 env->root);
 	if (system(cmd) != 0)
 		SKIP(return, "no mke2fs, or no loop devices");
@@ -99,7 +99,7 @@ TEST_F_TIMEOUT(nospace, writer_is_told, 90)
 	ssize_t n = 0;
 
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
-	ASSERT_EQ(0, leave(self->fill, 2 << 20));
+	ASSERT_EQ(0, leave(self->fill, 512 << 10));
 	for (off = 0; off < FILE_SIZE; off += n) {
 		n = pwrite(s->fd, s->img.data + pos + off, 65536, pos + off);
 		if (n <= 0)
@@ -182,4 +182,8 @@ TEST_F_TIMEOUT(nospace, open, 90)
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -369,4 +369,8 @@ TEST_F(open, size_changed_starts_empty)
 	EXPECT_EQ(0, scene_check(s, &t, 0, GRANULE));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

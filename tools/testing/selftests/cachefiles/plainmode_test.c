@@ -30,20 +30,20 @@ FIXTURE_TEARDOWN(plain)
 /* read(2) gives the state of the cache as text, again and again. */
 TEST_F(plain, state)
 {
-	char buf[512], cull;
-	unsigned long long v[8];
+	static const char * const key[] = {
+		"cull=0", " frun=", " fcull=", " fstop=", " brun=", " bcull=",
+		" bstop=", " freleased=", " breleased=",
+	};
+	char buf[512];
+	unsigned int i, j;
 	ssize_t n;
-	int i;
 
 	for (i = 0; i < 3; i++) {
 		n = read(self->env.dev, buf, sizeof(buf) - 1);
 		ASSERT_LT(0, n);
 		buf[n] = 0;
-		n = sscanf(buf, "cull=%c frun=%llx fcull=%llx fstop=%llx"
-			   " brun=%llx bcull=%llx bstop=%llx"
-			   " freleased=%llx breleased=%llx", &cull,
-			   v, v + 1, v + 2, v + 3, v + 4, v + 5, v + 6, v + 7);
-		EXPECT_EQ(9, n);
+		for (j = 0; j < ARRAY_SIZE(key); j++)
+			EXPECT_NE(NULL, strstr(buf, key[j]));
 	}
 	EXPECT_EQ(-1, read(self->env.dev, buf, 8));
 	EXPECT_EQ(EMSGSIZE, errno);
@@ -126,4 +126,8 @@ TEST_F(plain, file_backed_erofs)
 	EXPECT_EQ(0, memcmp(buf, img.data + img.file[0].pos, 8192));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -269,4 +269,8 @@ TEST_F_TIMEOUT(threads, nothing_lost, 120)
 		EXPECT_EQ(0, self->srv.nr_spurious);
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

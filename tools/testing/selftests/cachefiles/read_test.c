@@ -380,4 +380,8 @@ TEST_F(metadata, superblock_missing)
 	EXPECT_EQ(-EIO, cf_wait(&t, PROMPT_MS));
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

@@ -244,4 +244,8 @@ TEST_F_TIMEOUT(storm, restore_under_load, 120)
 	od_stop(&self->srv);
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

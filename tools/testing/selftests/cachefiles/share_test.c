@@ -103,4 +103,8 @@ TEST_F(share, other_blob_takes_over)
 	}
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}

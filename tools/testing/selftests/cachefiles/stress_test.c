@@ -15,7 +15,7 @@
 #include "odserver.h"
 #include "scene.h"
 
-#define FILE_SIZE	(1 << 20)
+#define FILE_SIZE	(1024 << 10)
 #define TASKS		4
 
 FIXTURE(stress)
@@ -310,4 +310,8 @@ TEST_F_TIMEOUT(stress, killed_readers, 120)
 	}
 }
 
-CF_TEST_MAIN
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}
