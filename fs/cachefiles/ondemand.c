@@ -505,6 +505,7 @@ void cachefiles_reqs_revive(struct cachefiles_reqs *table, wait_queue_head_t *po
  *
  * Context: any; takes no lock.  A caller that is to sleep on the answer is on
  * the wait queue before it asks.
+ * Return: whether the queue has something.
  */
 bool cachefiles_reqs_readable(struct cachefiles_reqs *table)
 {

@@ -43,6 +43,7 @@ struct seq_file;
 #include <linux/workqueue.h>
 #include <linux/xarray.h>
 #include <uapi/linux/cachefiles.h>
+#include "ondemand_map.h"
 
 /*
  * The unit of presence.  Fixed by the protocol and by the maps on disk, so it
@@ -185,47 +186,6 @@ static inline struct cachefiles_req *cachefiles_req_get(struct cachefiles_req *r
 {
 	refcount_inc(&req->ref);
 	return req;
-}
-
-/* ondemand_map.c */
-
-/**
- * struct cachefiles_map - which granules of an object are present
- * @chunks: bitmaps of CACHEFILES_MAP_CHUNK_BITS granules each; NULL stands for
- *	none present, a value entry for all.  CACHEFILES_MAP_DIRTY marks what
- *	differs from the map on disk
- * @nr: granules in the object
- * @nr_present: how many are present
- *
- * Setting and testing are serialised by the caller.
- */
-struct cachefiles_map {
-	struct xarray	chunks;
-	unsigned long	nr;
-	unsigned long	nr_present;
-};
-
-#define CACHEFILES_MAP_CHUNK_BYTES	4096
-#define CACHEFILES_MAP_CHUNK_BITS	(CACHEFILES_MAP_CHUNK_BYTES * BITS_PER_BYTE)
-#define CACHEFILES_MAP_DIRTY		XA_MARK_0
-
-void cachefiles_map_init(struct cachefiles_map *map, unsigned long nr);
-void cachefiles_map_destroy(struct cachefiles_map *map);
-int cachefiles_map_prepare(struct cachefiles_map *map, unsigned long first, unsigned long last);
-unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first,
-				 unsigned long last);
-unsigned long cachefiles_map_next_missing(struct cachefiles_map *map, unsigned long first,
-					  unsigned long last);
-unsigned long cachefiles_map_next_present(struct cachefiles_map *map, unsigned long first,
-					  unsigned long last);
-bool cachefiles_map_store_chunk(struct cachefiles_map *map, unsigned long index, __le64 *buf);
-int cachefiles_map_load_chunk(struct cachefiles_map *map, unsigned long index, const __le64 *buf);
-int cachefiles_map_restrict_chunk(struct cachefiles_map *map, unsigned long index,
-				  const __le64 *buf);
-
-static inline bool cachefiles_map_full(const struct cachefiles_map *map)
-{
-	return map->nr_present == map->nr;
 }
 
 /* What an instance counts. */
@@ -435,6 +395,39 @@ struct cachefiles_od_object {
 	char				key[] __counted_by(key_size);
 };
 
+/**
+ * struct cachefiles_blob - private data of a blob file
+ * @object: what it reads from; the blob is one of its users
+ * @reads: the reads through this file that wait; under the object's lock
+ * @shut: no more reads; under the object's lock
+ */
+struct cachefiles_blob {
+	struct cachefiles_od_object	*object;
+	struct list_head		reads;
+	bool				shut;
+};
+
+/**
+ * struct cachefiles_read_op - a read that waits for the daemon
+ * @span: the granules it needs; in the object's tree of reads
+ * @link: in the blob's list, then in that of the reads to be ended
+ * @object: what it reads from; pinned by the blob, which the caller of
+ *	->read_iter keeps until its ->ki_complete has been called
+ * @iocb: the caller's
+ * @iter: where the data goes; the caller keeps what it points to
+ * @work: does the reading if the task that filled the cache is being killed
+ * @error: what it ends with, 0 if its granules are present
+ */
+struct cachefiles_read_op {
+	struct interval_tree_node	span;
+	struct list_head		link;
+	struct cachefiles_od_object	*object;
+	struct kiocb			*iocb;
+	struct iov_iter			iter;
+	struct work_struct		work;
+	int				error;
+};
+
 static inline struct cachefiles_ondemand *cachefiles_od(const struct cachefiles_od_object *object)
 {
 	return object->volume->od;
@@ -461,6 +454,10 @@ static inline loff_t cachefiles_data_end(loff_t size)
 {
 	return round_up(size, CACHEFILES_GRANULE_SIZE);
 }
+
+/* ondemand_blob.c */
+ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t pos,
+				  struct iov_iter *to);
 
 /* ondemand_cache.c */
 extern struct workqueue_struct *cachefiles_ondemand_wq;
@@ -491,6 +488,9 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long first,
 			     unsigned long last, struct list_head *ended);
 void cachefiles_fetch_finish(struct list_head *ended);
+ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned long first,
+			      unsigned long last);
+void cachefiles_fetch_shutdown(struct cachefiles_blob *blob);
 void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long index,
 			   const __le64 *buf);
 bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long first,

@@ -1,51 +1,14 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /*
- * The read path: a blob is a file in the kernel whose reads come from the cache
- * file, and wait for the daemon where that has holes.
+ * Misses: the READs that ask the daemon for them, and the reads that wait.
  *
- * fail-closed: a read is answered from granules that the presence map has, or
- * with an error.  There is no third way out of cachefiles_blob_read_iter().
+ * fail-closed: a read leaves the tree when all its granules are in the presence
+ * map, and is then answered from the cache file; or it ends with an error.
  */
-#include <linux/anon_inodes.h>
-#include <linux/cachefiles.h>
-#include <linux/file.h>
 #include <linux/slab.h>
 #include <linux/uio.h>
 #include "internal.h"
 #include <trace/events/cachefiles_ondemand.h>
-
-/**
- * struct cachefiles_blob - private data of a blob file
- * @object: what it reads from; the blob is one of its users
- * @reads: the reads through this file that wait; under the object's lock
- * @shut: no more reads; under the object's lock
- */
-struct cachefiles_blob {
-	struct cachefiles_od_object	*object;
-	struct list_head		reads;
-	bool				shut;
-};
-
-/**
- * struct cachefiles_read_op - a read that waits for the daemon
- * @span: the granules it needs; in the object's tree of reads
- * @link: in the blob's list, then in that of the reads to be ended
- * @object: what it reads from; pinned by the blob, which the caller of
- *	->read_iter keeps until its ->ki_complete has been called
- * @iocb: the caller's
- * @iter: where the data goes; the caller keeps what it points to
- * @work: does the reading if the task that filled the cache is being killed
- * @error: what it ends with, 0 if its granules are present
- */
-struct cachefiles_read_op {
-	struct interval_tree_node	span;
-	struct list_head		link;
-	struct cachefiles_od_object	*object;
-	struct kiocb			*iocb;
-	struct iov_iter			iter;
-	struct work_struct		work;
-	int				error;
-};
 
 static unsigned long cachefiles_od_next_missing(struct cachefiles_od_object *object,
 						unsigned long first, unsigned long last)
@@ -60,7 +23,9 @@ static unsigned long cachefiles_od_next_missing(struct cachefiles_od_object *obj
  * @first: first granule
  * @last: last granule, inside the object
  *
- * What is present stays so.
+ * What is present stays so, unless the cache's disk loses it.
+ *
+ * Return: true if nothing in the range is missing.
  */
 bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long first,
 			   unsigned long last)
@@ -72,91 +37,6 @@ bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long fi
 	return cachefiles_od_next_missing(object, first, last) > last;
 }
 
-/*
- * Read from the cache file.  What lies between the end of the data and the end
- * of the page it ends in is zeros, as in a mapped file: metadata is read in
- * pages.
- */
-static ssize_t cachefiles_od_read_file(struct cachefiles_od_object *object, loff_t pos,
-				       struct iov_iter *to)
-{
-	size_t len = min_t(u64, iov_iter_count(to), cachefiles_data_end(object->size) - pos);
-	size_t pad = iov_iter_count(to) - len;
-	ssize_t ret, done = 0;
-	struct kiocb kiocb;
-
-	init_sync_kiocb(&kiocb, object->file);
-	kiocb.ki_pos = pos;
-	iov_iter_truncate(to, len);
-	while (done < len) {
-		ret = cachefiles_inject_read_error();
-		if (!ret) {
-			scoped_with_creds(cachefiles_od(object)->cred)
-				ret = vfs_iocb_iter_read(object->file, &kiocb, to);
-		}
-		if (ret < 0)
-			return ret;
-		/* The file was made this long: somebody has cut it. */
-		if (!ret)
-			return -EIO;
-		done += ret;
-	}
-	if (pad) {
-		iov_iter_reexpand(to, pad);
-		done += iov_iter_zero(pad, to);
-	}
-	return done;
-}
-
-/**
- * struct cachefiles_direct_op - a direct read of present granules
- * @kiocb: ours, for the cache file
- * @iocb: the caller's
- */
-struct cachefiles_direct_op {
-	struct kiocb	kiocb;
-	struct kiocb	*iocb;
-};
-
-static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
-{
-	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
-	struct kiocb *iocb = op->iocb;
-
-	kfree(op);
-	iocb->ki_complete(iocb, ret);
-}
-
-/* Past the page cache, if the file system can do this one so. */
-static ssize_t cachefiles_od_read_direct(struct cachefiles_od_object *object, struct kiocb *iocb,
-					 struct iov_iter *to)
-{
-	struct cachefiles_direct_op *op;
-	struct iov_iter iter = *to;
-	ssize_t ret;
-
-	if (!IS_ALIGNED(iocb->ki_pos | iov_iter_count(to), CACHEFILES_GRANULE_SIZE) ||
-	    iocb->ki_pos + iov_iter_count(to) > cachefiles_data_end(object->size))
-		return cachefiles_od_read_file(object, iocb->ki_pos, to);
-	op = kzalloc_obj(*op, GFP_NOFS);
-	if (!op)
-		return cachefiles_od_read_file(object, iocb->ki_pos, to);
-	op->iocb = iocb;
-	op->kiocb.ki_filp = object->file;
-	op->kiocb.ki_pos = iocb->ki_pos;
-	op->kiocb.ki_flags = IOCB_DIRECT;
-	op->kiocb.ki_ioprio = iocb->ki_ioprio;
-	op->kiocb.ki_complete = cachefiles_direct_complete;
-	scoped_with_creds(cachefiles_od(object)->cred)
-		ret = vfs_iocb_iter_read(object->file, &op->kiocb, &iter);
-	if (ret == -EIOCBQUEUED)
-		return ret;
-	kfree(op);
-	if (ret == iov_iter_count(to))
-		return ret;
-	return cachefiles_od_read_file(object, iocb->ki_pos, to);
-}
-
 static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 {
 	struct cachefiles_od_object *object = op->object;
@@ -164,7 +44,7 @@ static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 	ssize_t ret = op->error;
 
 	if (!ret)
-		ret = cachefiles_od_read_file(object, iocb->ki_pos, &op->iter);
+		ret = cachefiles_blob_read_file(object, iocb->ki_pos, &op->iter);
 	if (ret < 0)
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_ERRORS, 1);
 	trace_cachefiles_od_read_done(object, iocb->ki_pos, ret);
@@ -457,8 +337,19 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 	cachefiles_fetch_finish(&ended);
 }
 
-static ssize_t cachefiles_blob_wait(struct kiocb *iocb, struct iov_iter *to, unsigned long first,
-				    unsigned long last)
+/**
+ * cachefiles_fetch_wait - have a read of a blob wait for the daemon
+ * @iocb: the read
+ * @to: where the data goes
+ * @first: first granule that it needs
+ * @last: last granule, inside the object
+ *
+ * Context: may sleep; does not recurse into file systems.
+ * Return: -EIOCBQUEUED, and the read ends in its ->ki_complete; what was read, if
+ * the granules are present after all; or -EIO if the blob has been shut down.
+ */
+ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned long first,
+			      unsigned long last)
 {
 	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
 	struct cachefiles_od_object *object = blob->object;
@@ -485,7 +376,7 @@ static ssize_t cachefiles_blob_wait(struct kiocb *iocb, struct iov_iter *to, uns
 		list_add_tail(&op->link, &blob->reads);
 	}
 	if (!op)
-		return cachefiles_od_read_file(object, iocb->ki_pos, to);
+		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
 
 	/* From here on @op belongs to whoever takes it out of the tree. */
 	trace_cachefiles_od_read_wait(object, first, last);
@@ -494,116 +385,14 @@ static ssize_t cachefiles_blob_wait(struct kiocb *iocb, struct iov_iter *to, uns
 	return -EIOCBQUEUED;
 }
 
-static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)
-{
-	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
-	struct cachefiles_od_object *object = blob->object;
-	loff_t pos = iocb->ki_pos, size = object->size;
-	unsigned long first, last;
-
-	/* Only file systems have this file, and they read asynchronously. */
-	if (is_sync_kiocb(iocb) || user_backed_iter(to))
-		return -EOPNOTSUPP;
-	/* The range comes from an image: nothing of it may be outside the blob. */
-	if (pos < 0 || pos >= size)
-		return 0;
-	iov_iter_truncate(to, round_up(size, max(PAGE_SIZE, CACHEFILES_GRANULE_SIZE)) - pos);
-	if (!iov_iter_count(to))
-		return 0;
-
-	first = cachefiles_granule(pos);
-	last = cachefiles_granule(min_t(u64, size, pos + iov_iter_count(to)) - 1);
-	if (!cachefiles_od_present(object, first, last))
-		return cachefiles_blob_wait(iocb, to, first, last);
-
-	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_HITS, 1);
-	if (iocb->ki_flags & IOCB_DIRECT)
-		return cachefiles_od_read_direct(object, iocb, to);
-	return cachefiles_od_read_file(object, pos, to);
-}
-
-static int cachefiles_blob_release(struct inode *inode, struct file *file)
-{
-	struct cachefiles_blob *blob = file->private_data;
-
-	WARN_ON_ONCE(!list_empty(&blob->reads));
-	cachefiles_od_object_unuse(blob->object);
-	kfree(blob);
-	return 0;
-}
-
-static const struct file_operations cachefiles_blob_fops = {
-	.owner		= THIS_MODULE,
-	.read_iter	= cachefiles_blob_read_iter,
-	.release	= cachefiles_blob_release,
-};
-
 /**
- * cachefiles_ondemand_open - open a blob of the bound on-demand cache
- * @volume_key: the volume: "erofs,NAME"
- * @key: the blob
- *
- * Waits, killably, until the daemon has told the blob's size.
- *
- * The file is for reading with an asynchronous &struct kiocb into kernel
- * memory.  A read that misses returns -EIOCBQUEUED and ends in ->ki_complete,
- * in any task, without locks held; one that fails does so with an error and
- * never with fewer bytes than are in the blob.
- *
- * Context: process context; may sleep; no locks held that a daemon might need.
- * Return: the file, or as an ERR_PTR(): -ENOTCONN if no daemon has a cache
- * bound in on-demand mode, -EINVAL if a key can't be a file name, -EBUSY if
- * somebody else uses the cache file, -EINTR if the task was killed, -EIO if the
- * daemon went away, any error of the cache's file system, or what the daemon
- * answered.
- */
-struct file *cachefiles_ondemand_open(const char *volume_key, const char *key)
-{
-	struct cachefiles_ondemand *od = cachefiles_ondemand_find();
-	struct cachefiles_blob *blob __free(kfree) = kzalloc_obj(*blob);
-	struct cachefiles_od_object *object;
-	struct file *file;
-	int ret;
-
-	if (!od)
-		return ERR_PTR(-ENOTCONN);
-	if (!blob) {
-		cachefiles_ondemand_put(od);
-		return ERR_PTR(-ENOMEM);
-	}
-	object = cachefiles_od_object_use(od, volume_key, key);
-	cachefiles_ondemand_put(od);
-	if (IS_ERR(object))
-		return ERR_CAST(object);
-
-	blob->object = object;
-	INIT_LIST_HEAD(&blob->reads);
-	ret = cachefiles_od_object_open(object);
-	file = ret ? ERR_PTR(ret) :
-		anon_inode_getfile("[cachefiles-blob]", &cachefiles_blob_fops, blob, O_RDONLY);
-	if (IS_ERR(file)) {
-		cachefiles_od_object_unuse(object);
-		return file;
-	}
-	file->f_mode |= object->file->f_mode & FMODE_CAN_ODIRECT;
-	retain_and_null_ptr(blob);
-	return file;
-}
-EXPORT_SYMBOL_GPL(cachefiles_ondemand_open);
-
-/**
- * cachefiles_ondemand_shutdown - end all reads of a blob, now
- * @file: the blob, from cachefiles_ondemand_open()
- *
- * Those that wait, and all that come, end with -EIO.  For a file system that is
- * going away: the folios that its reads hold locked must not keep it waiting
- * for the daemon.
+ * cachefiles_fetch_shutdown - end all reads of a blob, those to come too
+ * @blob: the blob
  *
  * Context: may sleep.
  */
-void cachefiles_ondemand_shutdown(struct file *file)
+void cachefiles_fetch_shutdown(struct cachefiles_blob *blob)
 {
-	struct cachefiles_blob *blob = file->private_data;
 	struct cachefiles_od_object *object = blob->object;
 	struct cachefiles_read_op *op, *next;
 	LIST_HEAD(ended);
@@ -615,27 +404,3 @@ void cachefiles_ondemand_shutdown(struct file *file)
 	}
 	cachefiles_fetch_finish(&ended);
 }
-EXPORT_SYMBOL_GPL(cachefiles_ondemand_shutdown);
-
-/**
- * cachefiles_ondemand_prefetch - ask for bytes that will be read
- * @file: the blob, from cachefiles_ondemand_open()
- * @pos: first byte
- * @len: how many; may reach beyond the blob
- *
- * Asks the daemon for what is missing in the range; does not wait.
- *
- * Context: may sleep; does not recurse into file systems.
- */
-void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len)
-{
-	struct cachefiles_blob *blob = file->private_data;
-	struct cachefiles_od_object *object = blob->object;
-	loff_t end = min_t(u64, object->size, (u64)pos + len);
-
-	if (pos < 0 || pos >= end)
-		return;
-	if (!cachefiles_od_present(object, cachefiles_granule(pos), cachefiles_granule(end - 1)))
-		cachefiles_fetch(object, cachefiles_granule(pos), cachefiles_granule(end - 1));
-}
-EXPORT_SYMBOL_GPL(cachefiles_ondemand_prefetch);

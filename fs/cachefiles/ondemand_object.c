@@ -217,8 +217,8 @@ static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct
  * @object_id: the OPEN that the fd came with
  *
  * READs that were for this fd go back; if there are any, the object is opened
- * again, unless that has led nowhere too often.  If its OPEN is not answered yet the answer is still to come: daemons
- * close the fd before they refuse.
+ * again, unless that has led nowhere too often.  If its OPEN is not answered yet
+ * the answer is still to come: daemons close the fd before they refuse.
  *
  * Context: may sleep.
  */

@@ -1,0 +1,239 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/*
+ * A blob as file systems see it: a file in the kernel that is read from the
+ * cache file, at once where the data is present.
+ */
+#include <linux/anon_inodes.h>
+#include <linux/cachefiles.h>
+#include <linux/file.h>
+#include <linux/slab.h>
+#include <linux/uio.h>
+#include "internal.h"
+
+/**
+ * cachefiles_blob_read_file - read present granules from the cache file
+ * @object: the object
+ * @pos: where from
+ * @to: where the data goes; not beyond the end of the page that the object ends in
+ *
+ * What lies between the end of the data and the end of the page is zeros, as in
+ * a mapped file: metadata is read in pages.
+ *
+ * Context: may sleep, for the local disk.
+ * Return: how much was read, which is all, or an error.
+ */
+ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t pos,
+				  struct iov_iter *to)
+{
+	size_t len = min_t(u64, iov_iter_count(to), cachefiles_data_end(object->size) - pos);
+	size_t pad = iov_iter_count(to) - len;
+	ssize_t ret, done = 0;
+	struct kiocb kiocb;
+
+	init_sync_kiocb(&kiocb, object->file);
+	kiocb.ki_pos = pos;
+	iov_iter_truncate(to, len);
+	while (done < len) {
+		ret = cachefiles_inject_read_error();
+		if (!ret) {
+			scoped_with_creds(cachefiles_od(object)->cred)
+				ret = vfs_iocb_iter_read(object->file, &kiocb, to);
+		}
+		if (ret < 0)
+			return ret;
+		/* The file was made this long: somebody has cut it. */
+		if (!ret)
+			return -EIO;
+		done += ret;
+	}
+	if (pad) {
+		iov_iter_reexpand(to, pad);
+		done += iov_iter_zero(pad, to);
+	}
+	return done;
+}
+
+/**
+ * struct cachefiles_direct_op - a direct read of present granules
+ * @kiocb: ours, for the cache file
+ * @iocb: the caller's
+ */
+struct cachefiles_direct_op {
+	struct kiocb	kiocb;
+	struct kiocb	*iocb;
+};
+
+static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
+{
+	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
+	struct kiocb *iocb = op->iocb;
+
+	kfree(op);
+	iocb->ki_complete(iocb, ret);
+}
+
+/* Past the page cache, if the file system can do this one so. */
+static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
+					   struct kiocb *iocb, struct iov_iter *to)
+{
+	struct cachefiles_direct_op *op;
+	struct iov_iter iter = *to;
+	ssize_t ret;
+
+	if (!IS_ALIGNED(iocb->ki_pos | iov_iter_count(to), CACHEFILES_GRANULE_SIZE) ||
+	    iocb->ki_pos + iov_iter_count(to) > cachefiles_data_end(object->size))
+		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+	op = kzalloc_obj(*op, GFP_NOFS);
+	if (!op)
+		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+	op->iocb = iocb;
+	op->kiocb.ki_filp = object->file;
+	op->kiocb.ki_pos = iocb->ki_pos;
+	op->kiocb.ki_flags = IOCB_DIRECT;
+	op->kiocb.ki_ioprio = iocb->ki_ioprio;
+	op->kiocb.ki_complete = cachefiles_direct_complete;
+	scoped_with_creds(cachefiles_od(object)->cred)
+		ret = vfs_iocb_iter_read(object->file, &op->kiocb, &iter);
+	if (ret == -EIOCBQUEUED)
+		return ret;
+	kfree(op);
+	if (ret == iov_iter_count(to))
+		return ret;
+	return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+}
+
+static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
+	struct cachefiles_od_object *object = blob->object;
+	loff_t pos = iocb->ki_pos, size = object->size;
+	unsigned long first, last;
+
+	/* Only file systems have this file, and they read asynchronously. */
+	if (is_sync_kiocb(iocb) || user_backed_iter(to))
+		return -EOPNOTSUPP;
+	/* The range comes from an image: nothing of it may be outside the blob. */
+	if (pos < 0 || pos >= size)
+		return 0;
+	iov_iter_truncate(to, round_up(size, max(PAGE_SIZE, CACHEFILES_GRANULE_SIZE)) - pos);
+	if (!iov_iter_count(to))
+		return 0;
+
+	first = cachefiles_granule(pos);
+	last = cachefiles_granule(min_t(u64, size, pos + iov_iter_count(to)) - 1);
+	if (!cachefiles_od_present(object, first, last))
+		return cachefiles_fetch_wait(iocb, to, first, last);
+
+	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_HITS, 1);
+	if (iocb->ki_flags & IOCB_DIRECT)
+		return cachefiles_blob_read_direct(object, iocb, to);
+	return cachefiles_blob_read_file(object, pos, to);
+}
+
+static int cachefiles_blob_release(struct inode *inode, struct file *file)
+{
+	struct cachefiles_blob *blob = file->private_data;
+
+	WARN_ON_ONCE(!list_empty(&blob->reads));
+	cachefiles_od_object_unuse(blob->object);
+	kfree(blob);
+	return 0;
+}
+
+static const struct file_operations cachefiles_blob_fops = {
+	.owner		= THIS_MODULE,
+	.read_iter	= cachefiles_blob_read_iter,
+	.release	= cachefiles_blob_release,
+};
+
+/**
+ * cachefiles_ondemand_open - open a blob of the bound on-demand cache
+ * @volume_key: the volume: "erofs,NAME"
+ * @key: the blob
+ *
+ * Waits, killably, until the daemon has told the blob's size.
+ *
+ * The file is for reading with an asynchronous &struct kiocb into kernel
+ * memory.  A read that misses returns -EIOCBQUEUED and ends in ->ki_complete,
+ * in any task, without locks held; one that fails does so with an error and
+ * never with fewer bytes than are in the blob.
+ *
+ * Context: process context; may sleep; no locks held that a daemon might need.
+ * Return: the file, or as an ERR_PTR(): -ENOTCONN if no daemon has a cache
+ * bound in on-demand mode, -EINVAL if a key can't be a file name, -EBUSY if
+ * somebody else uses the cache file, -EINTR if the task was killed, -EIO if the
+ * daemon went away, any error of the cache's file system, or what the daemon
+ * answered.
+ */
+struct file *cachefiles_ondemand_open(const char *volume_key, const char *key)
+{
+	struct cachefiles_ondemand *od = cachefiles_ondemand_find();
+	struct cachefiles_blob *blob __free(kfree) = kzalloc_obj(*blob);
+	struct cachefiles_od_object *object;
+	struct file *file;
+	int ret;
+
+	if (!od)
+		return ERR_PTR(-ENOTCONN);
+	if (!blob) {
+		cachefiles_ondemand_put(od);
+		return ERR_PTR(-ENOMEM);
+	}
+	object = cachefiles_od_object_use(od, volume_key, key);
+	cachefiles_ondemand_put(od);
+	if (IS_ERR(object))
+		return ERR_CAST(object);
+
+	blob->object = object;
+	INIT_LIST_HEAD(&blob->reads);
+	ret = cachefiles_od_object_open(object);
+	file = ret ? ERR_PTR(ret) :
+		anon_inode_getfile("[cachefiles-blob]", &cachefiles_blob_fops, blob, O_RDONLY);
+	if (IS_ERR(file)) {
+		cachefiles_od_object_unuse(object);
+		return file;
+	}
+	file->f_mode |= object->file->f_mode & FMODE_CAN_ODIRECT;
+	retain_and_null_ptr(blob);
+	return file;
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_open);
+
+/**
+ * cachefiles_ondemand_shutdown - end all reads of a blob, now
+ * @file: the blob, from cachefiles_ondemand_open()
+ *
+ * Those that wait, and all that come, end with -EIO.  For a file system that is
+ * going away: the folios that its reads hold locked must not keep it waiting
+ * for the daemon.
+ *
+ * Context: may sleep.
+ */
+void cachefiles_ondemand_shutdown(struct file *file)
+{
+	cachefiles_fetch_shutdown(file->private_data);
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_shutdown);
+
+/**
+ * cachefiles_ondemand_prefetch - ask for bytes that will be read
+ * @file: the blob, from cachefiles_ondemand_open()
+ * @pos: first byte
+ * @len: how many; may reach beyond the blob
+ *
+ * Asks the daemon for what is missing in the range; does not wait.
+ *
+ * Context: may sleep; does not recurse into file systems.
+ */
+void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len)
+{
+	struct cachefiles_blob *blob = file->private_data;
+	struct cachefiles_od_object *object = blob->object;
+	loff_t end = min_t(u64, object->size, (u64)pos + len);
+
+	if (pos < 0 || pos >= end)
+		return;
+	if (!cachefiles_od_present(object, cachefiles_granule(pos), cachefiles_granule(end - 1)))
+		cachefiles_fetch(object, cachefiles_granule(pos), cachefiles_granule(end - 1));
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_prefetch);
