@@ -8,6 +8,8 @@ set -euo pipefail
 
 # Sorting, messages and so the bytes we make do not depend on the user's locale.
 export LC_ALL=C
+# The makes we run are not parts of the one that the user has run.
+unset MAKEFLAGS MFLAGS MAKELEVEL MAKEOVERRIDES
 
 top=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 harness=$top/harness
@@ -27,9 +29,14 @@ elapsed() {
 }
 
 # One line of progress, with the time since the first script started.  On
-# stderr, for several scripts print their result on stdout.
+# stderr, for several scripts print their result on stdout.  Where stderr goes
+# to a log, the user is on descriptor 5.
 say() {
-	printf '[%4ds] %s\n' "$(elapsed)" "$*" >&2
+	local line
+
+	printf -v line '[%4ds] %s' "$(elapsed)" "$*"
+	echo "$line" >&2
+	[ -z "${HARNESS_LOGGED:-}" ] || { echo "$line" >&5; } 2>/dev/null || true
 }
 
 die() {
