@@ -280,7 +280,9 @@ TEST_F(fd, seek_data_and_hole)
 
 	/* The metadata is there, the file is not. */
 	EXPECT_EQ(0, lseek(fd, 0, SEEK_DATA));
-	EXPECT_EQ(IMG_DATA_POS, lseek(fd, 0, SEEK_HOLE));
+	EXPECT_EQ(IMG_META_END, lseek(fd, 0, SEEK_HOLE));
+	EXPECT_EQ(IMG_DIR_POS, lseek(fd, IMG_META_END, SEEK_DATA));
+	EXPECT_EQ(IMG_DIR_POS + GRANULE, lseek(fd, IMG_DIR_POS, SEEK_HOLE));
 	EXPECT_EQ(-1, lseek(fd, pos, SEEK_DATA));
 	EXPECT_EQ(ENXIO, errno);
 	EXPECT_EQ(pos + 5, lseek(fd, pos + 5, SEEK_HOLE));
@@ -298,6 +300,8 @@ TEST_F(fd, seek_data_and_hole)
 
 	/* The tail is data too, and there is always a hole at the end. */
 	ASSERT_EQ(0, cf_fill(fd, self->s.img.data, pos, size - pos));
+	EXPECT_EQ(size, lseek(fd, pos, SEEK_HOLE));
+	ASSERT_EQ(0, cf_fill(fd, self->s.img.data, 0, pos));
 	EXPECT_EQ(size, lseek(fd, 0, SEEK_HOLE));
 	EXPECT_EQ(size, lseek(fd, size - 1, SEEK_HOLE));
 	EXPECT_EQ(size - 1, lseek(fd, size - 1, SEEK_DATA));

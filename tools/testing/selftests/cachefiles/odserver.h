@@ -110,6 +110,8 @@ void od_reply(struct od_server *srv, struct od_object *o,
 /* odfault.c: other ways to fill */
 int od_fill_nothing(struct od_server *srv, struct od_object *o, __u64 off,
 		    __u64 len);
+int od_fill_sometimes(struct od_server *srv, struct od_object *o, __u64 off,
+		      __u64 len);
 int od_fill_prefix(struct od_server *srv, struct od_object *o, __u64 off,
 		   __u64 len);
 int od_fill_middle(struct od_server *srv, struct od_object *o, __u64 off,

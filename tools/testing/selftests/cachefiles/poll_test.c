@@ -169,7 +169,7 @@ TEST_F(poll, edge_for_requeued)
 	EXPECT_EQ(EPOLLIN, edge(self->ep, WAIT_MS));
 	close(s->fd);
 	ASSERT_EQ(0, scene_open(s, s->img.size));
-	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, IMG_DATA_POS));
+	ASSERT_EQ(0, scene_fill_metadata(s));
 	ASSERT_EQ(0, scene_absorb(s, &t));
 	ASSERT_EQ(0, cf_wait(&t, WAIT_MS));
 

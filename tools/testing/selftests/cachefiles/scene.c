@@ -85,6 +85,12 @@ int scene_absorb(struct scene *s, struct cf_task *t)
 	}
 }
 
+int scene_fill_metadata(struct scene *s)
+{
+	return cf_fill(s->fd, s->img.data, 0, IMG_META_END) ?:
+	       cf_fill(s->fd, s->img.data, IMG_DIR_POS, GRANULE);
+}
+
 /* Mount on <tmp>/<name>, with the metadata filled and nothing else. */
 int scene_mount(struct scene *s, const char *name, const char *fmt, ...)
 {
@@ -105,7 +111,7 @@ int scene_mount(struct scene *s, const char *name, const char *fmt, ...)
 	if (ret == -ETIME && !cf_running(&t, 0))
 		ret = cf_wait(&t, 0);
 	if (!ret)
-		ret = cf_fill(s->fd, s->img.data, 0, IMG_DATA_POS);
+		ret = scene_fill_metadata(s);
 	if (!ret)
 		ret = scene_absorb(s, &t);
 	return ret ?: cf_wait(&t, WAIT_MS);

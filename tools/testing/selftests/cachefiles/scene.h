@@ -24,6 +24,7 @@ struct scene {
 int scene_init(struct scene *s, __u64 file_size);
 void scene_fini(struct scene *s);
 int scene_open(struct scene *s, long long size);
+int scene_fill_metadata(struct scene *s);
 int scene_absorb(struct scene *s, struct cf_task *t);
 int __printf(3, 4) scene_mount(struct scene *s, const char *name,
 			       const char *fmt, ...);

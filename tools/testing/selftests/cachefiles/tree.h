@@ -14,6 +14,8 @@ enum tree_how {
 };
 
 #define TREE_NO_XATTRS	0x100	/* do not look at these */
+#define TREE_EIO	0x200	/* nor at what cannot be read */
+#define TREE_HOW	0xff
 
 int tree_make(const char *path);
 
