@@ -13,15 +13,16 @@
 #define GRANULE 4096
 
 struct waiter {
-	SLIST_ENTRY(waiter) link;
 	struct read *read;
+
+	SLIST_ENTRY(waiter) link;
 };
+
+SLIST_HEAD(waiters, waiter);
 
 /**
  * struct extent - a range that is being fetched, or failed a moment ago
  * @req: the request; first, for extent_done()
- * @link: in the object's list
- * @next: in the list of those that read_begin() has to start
  * @object: what it belongs to; holds a reference while @failed is 0
  * @stats: counted in
  * @start: first byte
@@ -29,18 +30,21 @@ struct waiter {
  * @failed: 0 while it is being fetched, else the error
  * @forget: when the error is no longer worth anything
  * @waiters: READs that need it
+ * @link: in the object's list
+ * @next: in the list of those that read_begin() has to start
  */
 struct extent {
 	struct source_req req;
-	LIST_ENTRY(extent) link;
-	SLIST_ENTRY(extent) next;
 	struct object *object;
 	struct stats *stats;
 	uint64_t start;
 	uint64_t end;
 	int failed;
 	uint64_t forget;
-	SLIST_HEAD(, waiter) waiters;
+	struct waiters waiters;
+
+	LIST_ENTRY(extent) link;
+	SLIST_ENTRY(extent) next;
 };
 
 SLIST_HEAD(extent_stack, extent);
@@ -162,14 +166,14 @@ static void extent_done(struct source_req *req, int error)
 {
 	struct extent *extent = (struct extent *)req;
 	struct object *object = extent->object;
-	SLIST_HEAD(, waiter) waiters = SLIST_HEAD_INITIALIZER(waiters);
+	struct waiters waiters;
 	struct waiter *waiter;
 	bool remember;
 
 	remember = error && error != -ECANCELED && error != -ESTALE;
 
 	pthread_mutex_lock(&object->lock);
-	waiters.slh_first = SLIST_FIRST(&extent->waiters);
+	waiters = extent->waiters;
 	SLIST_INIT(&extent->waiters);
 	if (remember)
 		remember_failure(object, extent, error);

@@ -17,7 +17,10 @@
  * @base: what is common to all sources
  * @prefix: the URL that a blob's name is put behind, with its last '/'
  * @suffix: what follows the name: "" or "?..."
- * @ca_file: see &struct source_config; and so on
+ * @ca_file: certificates to trust instead of the system's, or NULL
+ * @timeout_ms: most time that a request may take, retries included
+ * @retries: how often a request that failed is tried again
+ * @connections: most requests to a server at a time, for one engine
  */
 struct http_source {
 	struct source base;
@@ -125,7 +128,7 @@ void http_transfer_begin(struct http_transfer *t, struct source_req *req,
 void http_transfer_try(struct http_transfer *t);
 
 /* libcurl is through with a try: end the transfer, or plan the next one. */
-void http_transfer_tried(struct http_transfer *t, CURLcode code);
+void http_transfer_tried(struct http_transfer *t, int code);
 
 /* Give the transfer up. */
 void http_transfer_cancel(struct http_transfer *t);

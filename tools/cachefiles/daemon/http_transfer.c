@@ -234,7 +234,7 @@ void http_transfer_try(struct http_transfer *t)
 }
 
 /* What libcurl's errors are for whoever mounts or reads. */
-static struct http_verdict judge_curl(struct http_transfer *t, CURLcode code)
+static struct http_verdict judge_curl(struct http_transfer *t, int code)
 {
 	struct http_verdict v = { .error = -EIO, .retry = true };
 	long os_errno = 0;
@@ -276,7 +276,7 @@ static struct http_verdict judge_curl(struct http_transfer *t, CURLcode code)
 }
 
 /* What a try came to; error 0: all that this reply could bring is there. */
-static struct http_verdict conclude(struct http_transfer *t, CURLcode code)
+static struct http_verdict conclude(struct http_transfer *t, int code)
 {
 	struct http_verdict v = { 0 };
 
@@ -387,7 +387,7 @@ static void failed(struct http_transfer *t, struct http_verdict v)
 	stats_add(&t->engine->source->base.stats->retries, 1);
 }
 
-void http_transfer_tried(struct http_transfer *t, CURLcode code)
+void http_transfer_tried(struct http_transfer *t, int code)
 {
 	struct http_verdict v;
 

@@ -27,7 +27,7 @@ static unsigned int left_out;
 void log_init(enum log_level level)
 {
 	threshold = level;
-	journal = getenv("JOURNAL_STREAM") != NULL;
+	journal = getenv("JOURNAL_STREAM");
 }
 
 bool log_wants(enum log_level level)

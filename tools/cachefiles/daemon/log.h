@@ -5,6 +5,8 @@
 
 #include <stdbool.h>
 
+#define __printf(fmt, args) __attribute((format(printf, fmt, args)))
+
 /* The numbers are those of syslog. */
 enum log_level {
 	LOG_LEVEL_ERROR = 3,
@@ -25,8 +27,8 @@ void log_init(enum log_level level);
 /* Is a message of this level logged? */
 bool log_wants(enum log_level level);
 
-void log_write(enum log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+__printf(2, 3)
+void log_write(enum log_level level, const char *fmt, ...);
 
 /*
  * As log_write(), for what a failing server can cause any number of times: at
@@ -34,8 +36,8 @@ void log_write(enum log_level level, const char *fmt, ...)
  */
 #define LOG_BURST 20
 #define LOG_BURST_MS 5000
-void log_write_limited(enum log_level level, const char *fmt, ...)
-	__attribute__((format(printf, 2, 3)));
+__printf(2, 3)
+void log_write_limited(enum log_level level, const char *fmt, ...);
 
 #define log_error(...)	 log_write(LOG_LEVEL_ERROR, __VA_ARGS__)
 #define log_warning(...) log_write(LOG_LEVEL_WARNING, __VA_ARGS__)

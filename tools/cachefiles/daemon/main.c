@@ -175,8 +175,8 @@ static int run(const struct options *options, int signals)
 		return EXIT_FAILED;
 	}
 
-	log_info("version " VERSION ": cache %s, source %s (%s), %u threads, fetch size %llu, timeout %u s",
-		 options->cache, public_name(options->source),
+	log_info("version %s: cache %s, source %s (%s), %u threads, fetch size %llu, timeout %u s",
+		 VERSION, options->cache, public_name(options->source),
 		 source->ops->name, threads,
 		 (unsigned long long)options->fetch_size, options->timeout);
 	notify_send("READY=1\nSTATUS=Serving");

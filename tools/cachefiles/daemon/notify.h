@@ -5,7 +5,7 @@
 
 /**
  * notify_send - send a state to the service manager, if there is one
- * @state: "READY=1", "STOPPING=1", "STATUS=..."; several with \n between them
+ * @state: "READY=1", "STOPPING=1", "STATUS=..."; several with a line break between
  *
  * Errors are ignored: nothing could be done about them.
  */

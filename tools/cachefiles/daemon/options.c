@@ -13,6 +13,8 @@
 #define FETCH_SIZE_MAX (1024ull * 1024 * 1024)
 #define NUMBER_MAX 100000
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
 /* Decimal digits only; strtoul() would take blanks, signs and more. */
 static const char *digits(const char *s, uint64_t *value)
 {
@@ -112,7 +114,7 @@ static bool set_log_level(struct options *options, const char *value)
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(levels) / sizeof(levels[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(levels); i++)
 		if (!strcmp(value, levels[i].name)) {
 			options->log_level = levels[i].level;
 			return true;
@@ -135,41 +137,63 @@ static bool set_version(struct options *options, const char *value)
 }
 
 const struct option_desc option_table[] = {
-	{ "cache", "DIR", set_cache, "a directory",
-	  "Keep what was fetched below this directory. Its file system has to have extended attributes and O_TMPFILE, as ext4 and xfs do. Required." },
-	{ "source", "DIR|URL", set_source, "a directory or a URL",
-	  "Where blobs come from: files of a directory, or an http:// or https:// URL below which each blob lies under its name. A server has to do range requests. Required." },
-	{ "threads", "N", set_threads, "a number from 1 to 256",
-	  "Serve requests in N threads. From a directory, as many requests are served at a time; from a URL, threads only spread the work over CPUs. Default: 8 for a directory, 2 for a URL." },
-	{ "connections", "N", set_connections, "a number from 1 to 1024",
-	  "Have at most N requests to a URL's server under way; more wait in the kernel. Default: 64." },
-	{ "fetch-size", "SIZE", set_fetch_size,
-	  "a multiple of 4096 up to 1024M, such as 65536, 64K or 1M",
-	  "Fetch whole units of SIZE bytes (K and M are understood), aligned, around what is asked for. 0: fetch just what is asked for. Default: 0." },
-	{ "timeout", "SECONDS", set_timeout, "a number of seconds from 1",
-	  "Give a request up, and fail the mount or the read, after this time, retries included. Default: 60." },
-	{ "retries", "N", set_retries, "a number",
-	  "Try a request that failed up to N times more, unless the failure is final (no such blob, access denied); pauses grow from 0.2 to 5 seconds. Default: 5." },
-	{ "ca-file", "FILE", set_ca_file, "a file",
-	  "Trust the certificates (PEM) in FILE instead of the system's." },
-	{ "tag", "NAME", set_tag, "a name",
-	  "Name of the cache. Default: the kernel's, CacheFiles." },
-	{ "log-level", "LEVEL", set_log_level,
-	  "error, warning, info or debug",
-	  "Log this and what is graver: error, warning, info, debug. Default: info." },
-	{ "help", NULL, set_help, NULL,
-	  "Print the options and exit." },
-	{ "version", NULL, set_version, NULL,
-	  "Print the version and exit." },
+	{
+		"cache", "DIR", set_cache, "a directory",
+		"Keep what was fetched below this directory. Its file system has to have extended attributes and O_TMPFILE, as ext4 and xfs do. Required.",
+	},
+	{
+		"source", "DIR|URL", set_source, "a directory or a URL",
+		"Where blobs come from: files of a directory, or an http:// or https:// URL below which each blob lies under its name. A server has to do range requests. Required.",
+	},
+	{
+		"threads", "N", set_threads, "a number from 1 to 256",
+		"Serve requests in N threads. From a directory, as many requests are served at a time; from a URL, threads only spread the work over CPUs. Default: 8 for a directory, 2 for a URL.",
+	},
+	{
+		"connections", "N", set_connections, "a number from 1 to 1024",
+		"Have at most N requests to a URL's server under way; more wait in the kernel. Default: 64.",
+	},
+	{
+		"fetch-size", "SIZE", set_fetch_size,
+		"a multiple of 4096 up to 1024M, such as 65536, 64K or 1M",
+		"Fetch whole units of SIZE bytes (K and M are understood), aligned, around what is asked for. 0: fetch just what is asked for. Default: 0.",
+	},
+	{
+		"timeout", "SECONDS", set_timeout, "a number of seconds from 1",
+		"Give a request up, and fail the mount or the read, after this time, retries included. Default: 60.",
+	},
+	{
+		"retries", "N", set_retries, "a number",
+		"Try a request that failed up to N times more, unless the failure is final (no such blob, access denied); pauses grow from 0.2 to 5 seconds. Default: 5.",
+	},
+	{
+		"ca-file", "FILE", set_ca_file, "a file",
+		"Trust the certificates (PEM) in FILE instead of the system's.",
+	},
+	{
+		"tag", "NAME", set_tag, "a name",
+		"Name of the cache. Default: the kernel's, CacheFiles.",
+	},
+	{
+		"log-level", "LEVEL", set_log_level,
+		"error, warning, info or debug",
+		"Log this and what is graver: error, warning, info, debug. Default: info.",
+	},
+	{
+		"help", NULL, set_help, NULL,
+		"Print the options and exit.",
+	},
+	{
+		"version", NULL, set_version, NULL,
+		"Print the version and exit.",
+	},
 };
 
-const size_t option_count = sizeof(option_table) / sizeof(option_table[0]);
-
-#define OPTION_COUNT (sizeof(option_table) / sizeof(option_table[0]))
+const size_t option_count = ARRAY_SIZE(option_table);
 
 bool options_parse(struct options *options, int argc, char **argv)
 {
-	struct option longs[OPTION_COUNT + 1] = { 0 };
+	struct option longs[ARRAY_SIZE(option_table) + 1] = { 0 };
 	size_t i;
 	int opt;
 

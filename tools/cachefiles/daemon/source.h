@@ -128,6 +128,8 @@ void source_free(struct source *source);
  * @error: set on failure: -ENOENT for what cannot be a blob's name
  *
  * Nothing is asked of the source yet.
+ *
+ * Return: NULL on failure.
  */
 struct blob *blob_new(struct source *source, const unsigned char *key,
 		      size_t key_len, int *error);

@@ -37,7 +37,7 @@ static const char *check_url(const char *where)
 	CURLU *url = curl_url();
 	const char *why = NULL;
 	char *fragment = NULL;
-	CURLUcode code;
+	int code;
 
 	if (!url)
 		return "out of memory";
@@ -290,18 +290,19 @@ static bool http_full(struct engine *base)
 /* What libcurl is through with. */
 static void reap(struct http_engine *engine)
 {
-	struct http_transfer *t;
-	CURLMsg *msg;
 	int left;
 
-	while ((msg = curl_multi_info_read(engine->multi, &left))) {
+	for (;;) {
+		__auto_type msg = curl_multi_info_read(engine->multi, &left);
 		char *private = NULL;
 
+		if (!msg)
+			break;
 		if (msg->msg != CURLMSG_DONE)
 			continue;
 		curl_easy_getinfo(msg->easy_handle, CURLINFO_PRIVATE, &private);
-		t = (struct http_transfer *)private;
-		http_transfer_tried(t, msg->data.result);
+		http_transfer_tried((struct http_transfer *)private,
+				    msg->data.result);
 	}
 }
 

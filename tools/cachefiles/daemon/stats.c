@@ -34,11 +34,19 @@ void stats_log(struct stats *stats)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-#define N(field) ((unsigned long long)stats_get(&stats->field))
 	log_info("statistics: opens=%llu open_errors=%llu closes=%llu reads=%llu read_errors=%llu read_bytes=%llu joined=%llu present=%llu fetches=%llu fetch_bytes=%llu retries=%llu in_flight=%llu max_in_flight=%llu max_rss_kib=%ld",
-		 N(opens), N(open_errors), N(closes), N(reads),
-		 N(read_errors), N(read_bytes), N(joined), N(present),
-		 N(fetches), N(fetch_bytes), N(retries), N(in_flight),
-		 N(max_in_flight), usage.ru_maxrss);
-#undef N
+		 stats_get(&stats->opens),
+		 stats_get(&stats->open_errors),
+		 stats_get(&stats->closes),
+		 stats_get(&stats->reads),
+		 stats_get(&stats->read_errors),
+		 stats_get(&stats->read_bytes),
+		 stats_get(&stats->joined),
+		 stats_get(&stats->present),
+		 stats_get(&stats->fetches),
+		 stats_get(&stats->fetch_bytes),
+		 stats_get(&stats->retries),
+		 stats_get(&stats->in_flight),
+		 stats_get(&stats->max_in_flight),
+		 usage.ru_maxrss);
 }

@@ -43,7 +43,7 @@ static inline void stats_add(atomic_ullong *counter, uint64_t n)
 	atomic_fetch_add_explicit(counter, n, memory_order_relaxed);
 }
 
-static inline uint64_t stats_get(atomic_ullong *counter)
+static inline unsigned long long stats_get(atomic_ullong *counter)
 {
 	return atomic_load_explicit(counter, memory_order_relaxed);
 }

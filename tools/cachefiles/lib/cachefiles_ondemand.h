@@ -65,10 +65,13 @@ enum cfod_step {
 /**
  * struct cfod_msgbuf - room for the longest message
  * @bytes: the message; the pointers of &struct cfod_event point in here
+ * @align: gives it the alignment of its 64-bit fields
  */
 struct cfod_msgbuf {
-	unsigned char bytes[CACHEFILES_MSG_MAX_SIZE]
-		__attribute__((aligned(8)));
+	union {
+		unsigned char bytes[CACHEFILES_MSG_MAX_SIZE];
+		uint64_t align;
+	};
 };
 
 /**

@@ -11,6 +11,8 @@
 /* The kernel takes at most a page less one byte; no page is smaller. */
 #define COMMAND_MAX 4095
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
 int cfod_open(const char *path)
 {
 	int fd = open(path ? path : CFOD_DEVICE,
@@ -73,53 +75,93 @@ static const struct {
 	int error;
 	const char *text;
 } explanations[] = {
-	{ CFOD_STEP_OPEN, EPERM,
-	  "needs CAP_SYS_ADMIN: run as root" },
-	{ CFOD_STEP_OPEN, EACCES,
-	  "no permission to open the device: run as root" },
-	{ CFOD_STEP_OPEN, EBUSY,
-	  "another daemon has the device open (cachefilesd?): stop that one first" },
-	{ CFOD_STEP_OPEN, ENOENT,
-	  "no such device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND" },
-	{ CFOD_STEP_OPEN, ENXIO,
-	  "no driver for the device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND" },
-	{ CFOD_STEP_OPEN, ENODEV,
-	  "no driver for the device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND" },
-	{ CFOD_STEP_DIR, EEXIST,
-	  "the device has a cache directory already" },
-	{ CFOD_STEP_DIR, EINVAL,
-	  "the kernel cannot take this path (empty, a line break, or a blank in front)" },
-	{ CFOD_STEP_DIR, ENAMETOOLONG,
-	  "the path is too long for the kernel" },
-	{ CFOD_STEP_BIND, EINVAL,
-	  "this kernel is built without CONFIG_CACHEFILES_ONDEMAND (or the directory is on an id-mapped mount, which cachefiles does not support)" },
-	{ CFOD_STEP_BIND, EROFS,
-	  "the directory is on a read-only file system" },
-	{ CFOD_STEP_BIND, EOPNOTSUPP,
-	  "the directory's file system cannot hold a cache: it lacks extended attributes or O_TMPFILE, or its blocks are larger than a page (use ext4 or xfs)" },
-	{ CFOD_STEP_BIND, EBUSY,
-	  "the directory is in use as a cache already" },
-	{ CFOD_STEP_BIND, EEXIST,
-	  "a cache with this tag exists already" },
-	{ CFOD_STEP_BIND, ENOENT,
-	  "no such directory" },
-	{ CFOD_STEP_BIND, ENOTDIR,
-	  "not a directory" },
-	{ CFOD_STEP_BIND, ENOSPC,
-	  "the directory's file system is full" },
-	{ CFOD_STEP_BIND, ENOBUFS,
-	  "the directory's file system has less free space than the cache has to leave" },
-	{ CFOD_STEP_BIND, EACCES,
-	  "a security policy keeps the kernel from working in the directory" },
-	{ CFOD_STEP_BIND, EPERM,
-	  "the kernel may not work in the directory, or its file system lacks extended attributes" },
+	{
+		CFOD_STEP_OPEN, EPERM,
+		"needs CAP_SYS_ADMIN: run as root",
+	},
+	{
+		CFOD_STEP_OPEN, EACCES,
+		"no permission to open the device: run as root",
+	},
+	{
+		CFOD_STEP_OPEN, EBUSY,
+		"another daemon has the device open (cachefilesd?): stop that one first",
+	},
+	{
+		CFOD_STEP_OPEN, ENOENT,
+		"no such device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND",
+	},
+	{
+		CFOD_STEP_OPEN, ENXIO,
+		"no driver for the device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND",
+	},
+	{
+		CFOD_STEP_OPEN, ENODEV,
+		"no driver for the device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND",
+	},
+	{
+		CFOD_STEP_DIR, EEXIST,
+		"the device has a cache directory already",
+	},
+	{
+		CFOD_STEP_DIR, EINVAL,
+		"the kernel cannot take this path (empty, a line break, or a blank in front)",
+	},
+	{
+		CFOD_STEP_DIR, ENAMETOOLONG,
+		"the path is too long for the kernel",
+	},
+	{
+		CFOD_STEP_BIND, EINVAL,
+		"this kernel is built without CONFIG_CACHEFILES_ONDEMAND (or the directory is on an id-mapped mount, which cachefiles does not support)",
+	},
+	{
+		CFOD_STEP_BIND, EROFS,
+		"the directory is on a read-only file system",
+	},
+	{
+		CFOD_STEP_BIND, EOPNOTSUPP,
+		"the directory's file system cannot hold a cache: it lacks extended attributes or O_TMPFILE, or its blocks are larger than a page (use ext4 or xfs)",
+	},
+	{
+		CFOD_STEP_BIND, EBUSY,
+		"the directory is in use as a cache already",
+	},
+	{
+		CFOD_STEP_BIND, EEXIST,
+		"a cache with this tag exists already",
+	},
+	{
+		CFOD_STEP_BIND, ENOENT,
+		"no such directory",
+	},
+	{
+		CFOD_STEP_BIND, ENOTDIR,
+		"not a directory",
+	},
+	{
+		CFOD_STEP_BIND, ENOSPC,
+		"the directory's file system is full",
+	},
+	{
+		CFOD_STEP_BIND, ENOBUFS,
+		"the directory's file system has less free space than the cache has to leave",
+	},
+	{
+		CFOD_STEP_BIND, EACCES,
+		"a security policy keeps the kernel from working in the directory",
+	},
+	{
+		CFOD_STEP_BIND, EPERM,
+		"the kernel may not work in the directory, or its file system lacks extended attributes",
+	},
 };
 
 const char *cfod_explain(enum cfod_step step, int error)
 {
 	size_t i;
 
-	for (i = 0; i < sizeof(explanations) / sizeof(explanations[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(explanations); i++)
 		if (explanations[i].step == step &&
 		    explanations[i].error == -error)
 			return explanations[i].text;

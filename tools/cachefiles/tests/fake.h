@@ -17,6 +17,10 @@
 #define FAKE_WAIT_MS 10000
 #define FAKE_QUIET_MS 100
 
+/* "ld --wrap=ioctl" has the server call the second one, which knows more. */
+int __real_ioctl(int fd, unsigned long cmd, ...);
+int __wrap_ioctl(int fd, unsigned long cmd, ...);
+
 /* Make a device: the server's end is returned. */
 int fake_device(void);
 

@@ -108,10 +108,7 @@ const char *fake_command(int ms)
 	return text;
 }
 
-/* Linked in the place of ioctl(): see -Wl,--wrap. */
-int __real_ioctl(int fd, unsigned long cmd, ...);
-int __wrap_ioctl(int fd, unsigned long cmd, ...);
-
+/* Linked in the place of ioctl(). */
 int __wrap_ioctl(int fd, unsigned long cmd, ...)
 {
 	unsigned long arg;

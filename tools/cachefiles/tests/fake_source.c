@@ -12,16 +12,20 @@
 #include "fake.h"
 
 struct held {
-	STAILQ_ENTRY(held) link;
 	struct source_req *req;
 	bool lookup;
+
+	STAILQ_ENTRY(held) link;
 };
+
+STAILQ_HEAD(held_queue, held);
 
 struct fake_engine {
 	struct engine base;
 	struct fake_source *source;
 	int event;
-	STAILQ_HEAD(, held) held;
+	struct held_queue held;
+
 	SLIST_ENTRY(fake_engine) link;
 };
 
@@ -97,7 +101,7 @@ static void finish(struct fake_engine *engine, struct held *held)
 static void fake_run(struct engine *base)
 {
 	struct fake_engine *engine = (struct fake_engine *)base;
-	STAILQ_HEAD(, held) todo = STAILQ_HEAD_INITIALIZER(todo);
+	struct held_queue todo = STAILQ_HEAD_INITIALIZER(todo);
 	struct held *held;
 	uint64_t count;
 

@@ -21,7 +21,7 @@ static bool notified(const char *name, bool abstract)
 	int fd;
 
 	fd = socket(AF_UNIX, SOCK_DGRAM | SOCK_NONBLOCK, 0);
-	strcpy(addr.sun_path + abstract, name);
+	memcpy(addr.sun_path + abstract, name, strlen(name));
 	if (fd < 0 || bind(fd, (void *)&addr,
 			   sizeof(addr.sun_family) + abstract + strlen(name)))
 		return false;
@@ -48,6 +48,8 @@ static void test_notify(void)
 	notify_send("READY=1");
 	ok(true, "none, or one of another kind, does no harm");
 }
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static char logged[65536];
 
@@ -128,11 +130,10 @@ static struct options options;
 /* Is this command line taken? */
 static bool parse(const char *a, const char *b)
 {
-	char *argv[] = { (char *)"daemon", (char *)"--cache=c",
-			 (char *)"--source=s", (char *)a, (char *)b, NULL };
+	const char *argv[6] = { "daemon", "--cache=c", "--source=s", a, b };
 
 	optind = 0;
-	return options_parse(&options, b ? 5 : a ? 4 : 3, argv);
+	return options_parse(&options, b ? 5 : a ? 4 : 3, (char **)argv);
 }
 
 static void parse_bad(void)
@@ -151,7 +152,7 @@ static void parse_bad(void)
 	};
 	size_t i;
 
-	for (i = 0; i < sizeof(bad) / sizeof(bad[0]); i++)
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
 		ok(!parse(bad[i][0], bad[i][1]), "refused: %s %s", bad[i][0],
 		   bad[i][1] ? bad[i][1] : "(nothing)");
 }

@@ -10,11 +10,16 @@
 #define KNOWN .first = 4096, .last = 8191, .size = 10000, .known = true
 
 static const struct http_want middle = { KNOWN, .etag = "\"a\"" };
+
 static const struct http_want no_etag = { KNOWN, .etag = "" };
+
 static const struct http_want start = {
 	.first = 0, .last = 4095, .size = 10000, .known = true, .etag = "",
 };
+
 static const struct http_want probe = { .etag = "" };
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static const struct row {
 	const char *name;
@@ -114,7 +119,7 @@ int main(void)
 	char line[1024];
 	size_t i;
 
-	for (i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(rows); i++) {
 		const char *head = rows[i].head;
 
 		memset(&reply, 0, sizeof(reply));

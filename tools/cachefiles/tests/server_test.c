@@ -15,13 +15,14 @@
 
 #define BLOCK 4096
 #define MIB (1024 * 1024)
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
 static struct stats stats;
 static struct fake_source source;
 static struct server *server;
 static int dev;
-static char dir[] = "/tmp/cfod-server.XXXXXX";
-static char object_path[64];
+static char dir[64];
+static char object_path[80];
 
 static void start(struct source *from, unsigned int threads, uint64_t unit)
 {
@@ -144,7 +145,7 @@ static void test_open_errors(void)
 	close(fake_object_fd(path));
 
 	start(from, 1, 0);
-	for (i = 0; i < sizeof(keys) / sizeof(keys[0]); i++) {
+	for (i = 0; i < ARRAY_SIZE(keys); i++) {
 		fd = fake_object_fd(object_path);
 		fake_open(i, i, keys[i].key, keys[i].len, fd);
 		snprintf(want, sizeof(want), "copen %zu,-%d", i, keys[i].error);
@@ -342,6 +343,7 @@ static void test_many(uint64_t unit)
 
 int main(void)
 {
+	snprintf(dir, sizeof(dir), "/tmp/cfod-server.XXXXXX");
 	if (!mkdtemp(dir))
 		return 1;
 	snprintf(object_path, sizeof(object_path), "%s/object", dir);

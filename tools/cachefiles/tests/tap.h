@@ -7,11 +7,15 @@
 #include <stdbool.h>
 #include <stdio.h>
 
+#ifndef __printf
+#define __printf(fmt, args) __attribute((format(printf, fmt, args)))
+#endif
+
 static int tap_count;
 static int tap_failed;
 
 /* One result; @name in the manner of printf(). */
-__attribute__((format(printf, 2, 3)))
+__printf(2, 3)
 static bool ok(bool good, const char *name, ...)
 {
 	va_list args;
