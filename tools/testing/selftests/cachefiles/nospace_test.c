@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A cache file system that is full: the daemon's write(2) gets the error, the
- * reader gets one too, and nobody gets zeros.
+ * A cache file system that is full or gone: the daemon's write(2) gets the
+ * error, the reader gets one too, and nobody gets zeros.
  */
 #include <fcntl.h>
 #include <limits.h>
@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
@@ -16,6 +17,7 @@
 #include "scene.h"
 
 #define FILE_SIZE	(2 << 20)
+#define FS_SHUTDOWN	_IOR('X', 125, __u32)	/* EXT4_IOC_SHUTDOWN */
 
 FIXTURE(nospace)
 {
@@ -180,6 +182,44 @@ TEST_F_TIMEOUT(nospace, open, 90)
 
 	ASSERT_EQ(0, unlink(self->fill));
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+}
+
+/* The disk goes away altogether: errors all over, and nobody waits. */
+TEST_F_TIMEOUT(nospace, shutdown, 90)
+{
+	struct scene *s = &self->s;
+	__u64 pos = s->img.file[0].pos;
+	__u32 how = 2;		/* no flush of the log */
+	struct cf_task t;
+	struct cf_msg m;
+	long ret;
+	int fd;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, pos, GRANULE));
+	fd = open(self->disk, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	if (ioctl(fd, FS_SHUTDOWN, &how) < 0)
+		SKIP(return, "the file system cannot be shut down");
+	close(fd);
+
+	EXPECT_GT(0, cf_fill(s->fd, s->img.data, pos + GRANULE, GRANULE));
+	ASSERT_EQ(0, scene_read_start(s, &t, GRANULE, GRANULE));
+	while (cf_running(&t, 0)) {
+		if (cf_next(s->env.dev, &m, 20))
+			continue;
+		if (m.op == CACHEFILES_OP_READ)
+			cf_complete(s->fd, m.id);
+	}
+	EXPECT_EQ(-EIO, cf_wait(&t, PROMPT_MS));
+	/* What had come may be lost with the disk, but not be wrong. */
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, GRANULE));
+	ret = cf_wait(&t, PROMPT_MS);
+	if (ret != -EIO)
+		EXPECT_EQ(0, scene_check(s, &t, 0, GRANULE));
+	EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
+	EXPECT_EQ(0, close(s->fd));
+	EXPECT_EQ(0, cf_dev_close(&s->env));
 }
 
 int main(int argc, char **argv)
