@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* KUnit tests of the arguments of the "copen" command. */
-#include "../internal.h"
+#include "internal.h"
 #include <kunit/test.h>
 
 /**
@@ -76,6 +76,7 @@ static const struct copen_row copen_rows[] = {
 	{ "a sign alone", "1,-", -EINVAL },
 	{ "the name of an errno", "1,-ENOENT", -EINVAL },
 };
+
 KUNIT_ARRAY_PARAM_DESC(copen, copen_rows, why);
 
 static void copen_parse(struct kunit *test)

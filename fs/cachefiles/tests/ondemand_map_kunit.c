@@ -2,7 +2,7 @@
 /* KUnit tests of the presence map, against a model that is one plain bitmap. */
 #include <linux/bitmap.h>
 #include <linux/prandom.h>
-#include "../internal.h"
+#include "internal.h"
 #include <kunit/test.h>
 
 #define CHUNK		CACHEFILES_MAP_CHUNK_BITS
@@ -79,7 +79,8 @@ static void map_expect_next(struct kunit *test, struct map_kunit *m, unsigned lo
 			    unsigned long last)
 {
 	KUNIT_EXPECT_EQ_MSG(test, cachefiles_map_next_missing(&m->map, first, last),
-			    find_next_zero_bit(m->present, last + 1, first), "%lu-%lu", first, last);
+			    find_next_zero_bit(m->present, last + 1, first),
+			    "%lu-%lu", first, last);
 	KUNIT_EXPECT_EQ_MSG(test, cachefiles_map_next_present(&m->map, first, last),
 			    find_next_bit(m->present, last + 1, first), "%lu-%lu", first, last);
 }
@@ -171,6 +172,7 @@ static void map_size_desc(const unsigned long *nr, char *desc)
 {
 	snprintf(desc, KUNIT_PARAM_DESC_SIZE, "%lu granules", *nr);
 }
+
 KUNIT_ARRAY_PARAM(map_sizes, map_sizes, map_size_desc);
 
 static void map_random(struct kunit *test)

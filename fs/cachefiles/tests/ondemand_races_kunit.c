@@ -170,6 +170,7 @@ static const struct race races[] = {
 	{ "release, grow: not too late in the queue",
 	  AT(HELD), reqs_kunit_release, grow, true, true, AT(QUEUED) },
 };
+
 KUNIT_ARRAY_PARAM_DESC(races, races, what);
 
 static void races_pair(struct kunit *test)

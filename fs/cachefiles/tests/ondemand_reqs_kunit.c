@@ -126,6 +126,7 @@ static const struct move moves[] = {
 	{ "kill", "all but what is not submitted", reqs_kunit_kill,
 	  LIVE, CACHEFILES_REQ_DONE },
 };
+
 KUNIT_ARRAY_PARAM_DESC(moves, moves, what);
 
 /* The legal moves have their effect, all others have none whatever. */

@@ -3,7 +3,7 @@
 #ifndef _CACHEFILES_ONDEMAND_REQS_KUNIT_H
 #define _CACHEFILES_ONDEMAND_REQS_KUNIT_H
 
-#include "../internal.h"
+#include "internal.h"
 #include <kunit/test.h>
 
 /* Requests of a test, and how far their ids may be apart. */
