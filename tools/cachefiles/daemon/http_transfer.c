@@ -72,7 +72,7 @@ static int take_body(struct http_transfer *t, const char *data, size_t len)
 	size_t rest = have == t->req->end ? 0 : have % HTTP_BLOCK;
 	int ret;
 
-	if (rest > len) {
+	if (rest && rest >= len) {
 		/* Not even the block that has begun is complete. */
 		memcpy(t->carry + t->carry_len, data, len);
 		t->carry_len += len;

@@ -51,6 +51,7 @@ static const char *level_name(enum log_level level)
 }
 
 /* One write(2) a line, so that the lines of two threads do not mix. */
+__printf(2, 0)
 static void log_line(enum log_level level, const char *fmt, va_list args)
 {
 	char line[LINE_MAX_BYTES];

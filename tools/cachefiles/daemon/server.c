@@ -269,6 +269,16 @@ static bool handle_next(struct worker *worker)
 	return true;
 }
 
+static void wake_others(struct worker *worker)
+{
+	struct server *server = worker->server;
+	unsigned int i;
+
+	for (i = 0; i < server->nr_workers; i++)
+		if (&server->workers[i] != worker)
+			raise_event(server->workers[i].wake);
+}
+
 /* Wait for messages, or do not, for as long as the engine is full. */
 static bool listen_to_device(struct worker *worker, bool listen)
 {
@@ -279,6 +289,9 @@ static bool listen_to_device(struct worker *worker, bool listen)
 
 	if (listen == worker->listening)
 		return true;
+	/* What is left in the device may have woken nobody but this one. */
+	if (!listen)
+		wake_others(worker);
 	if (epoll_ctl(worker->epoll, listen ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
 		      worker->server->dev, &event)) {
 		log_error("epoll: %s", strerror(errno));
@@ -305,12 +318,15 @@ static void *worker_main(void *arg)
 		n = epoll_wait(worker->epoll, events, 4,
 			       clock_until(engine_due(worker->engine)));
 		for (i = 0; i < n; i++) {
+			if (events[i].data.fd == worker->engine_fd)
+				continue;
+			/* Whatever it is, a look at the device does no harm. */
+			readable = true;
 			if (events[i].data.fd == worker->wake)
 				lower_event(worker->wake);
-			if (events[i].data.fd != server->dev)
-				continue;
-			readable = true;
-			hung_up = events[i].events & (EPOLLERR | EPOLLHUP);
+			else
+				hung_up = events[i].events &
+					  (EPOLLERR | EPOLLHUP);
 		}
 		while (readable && !engine_full(worker->engine) &&
 		       !atomic_load(&server->stopping))

@@ -53,6 +53,7 @@ int fake_object_fd(const char *path);
  * @size: of every blob
  * @hold: keep requests until fake_release()
  * @error: what requests end with
+ * @limit: requests that an engine takes at a time; 0: any number
  * @lookups: how many there were
  * @fetches: how many there were
  * @cancelled: how many ended because nobody wanted them
@@ -62,6 +63,7 @@ struct fake_source {
 	atomic_ullong size;
 	atomic_bool hold;
 	atomic_int error;
+	unsigned int limit;
 	atomic_uint lookups;
 	atomic_uint fetches;
 	atomic_uint cancelled;

@@ -24,6 +24,7 @@ struct fake_engine {
 	struct engine base;
 	struct fake_source *source;
 	int event;
+	unsigned int nr_held;
 	struct held_queue held;
 
 	SLIST_ENTRY(fake_engine) link;
@@ -86,6 +87,7 @@ static void finish(struct fake_engine *engine, struct held *held)
 	struct source_req *req = held->req;
 	int error = atomic_load(&engine->source->error);
 
+	engine->nr_held--;
 	if (atomic_load(&req->blob->abandoned)) {
 		error = -ECANCELED;
 		atomic_fetch_add(&engine->source->cancelled, 1);
@@ -127,6 +129,7 @@ static void begin(struct engine *base, struct source_req *req, bool lookup)
 	held->req = req;
 	held->lookup = lookup;
 	STAILQ_INSERT_TAIL(&engine->held, held, link);
+	engine->nr_held++;
 	atomic_fetch_add(lookup ? &engine->source->lookups :
 				  &engine->source->fetches, 1);
 	if (write(engine->event, &one, sizeof(one)) < 0)
@@ -146,6 +149,14 @@ static void fake_fetch(struct engine *engine, struct source_req *req)
 static int fake_fd(struct engine *engine)
 {
 	return ((struct fake_engine *)engine)->event;
+}
+
+static bool fake_full(struct engine *base)
+{
+	struct fake_engine *engine = (struct fake_engine *)base;
+
+	return engine->source->limit &&
+	       engine->nr_held >= engine->source->limit;
 }
 
 static void fake_engine_free(struct engine *base)
@@ -177,6 +188,7 @@ static const struct source_ops fake_ops = {
 	.fetch		= fake_fetch,
 	.fd		= fake_fd,
 	.run		= fake_run,
+	.full		= fake_full,
 };
 
 void fake_source_init(struct fake_source *source, struct stats *stats)

@@ -21,8 +21,8 @@ head -c 10000 /dev/urandom > "$blobs/a b%2f#?&é"
 head -c 10000 /dev/urandom > "$blobs/secret"
 
 # shellcheck disable=SC2046 # one word a port
-set -- $(free_ports 2)
-port=$1 tls=$2
+set -- $(free_ports 3)
+port=$1 tls=$2 h2=$3
 openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost \
 	-addext subjectAltName=IP:127.0.0.1 -keyout "$tap_dir/key" \
 	-out "$tap_dir/cert" 2> /dev/null
@@ -45,6 +45,7 @@ http {
 	server {
 		listen 127.0.0.1:$port;
 		listen 127.0.0.1:$tls ssl;
+		listen 127.0.0.1:$h2 ssl http2;
 		ssl_certificate $tap_dir/cert;
 		ssl_certificate_key $tap_dir/key;
 		root $blobs;
@@ -120,6 +121,11 @@ ok "https, unknown certificate: EKEYREJECTED at once" \
 run -A "$tap_dir/cert" "https://localhost:$tls" big "$tap_dir/got"
 ok "https, another host's certificate: EKEYREJECTED" is "$(field lookup)" -129
 
+: > "$log"
+run -A "$tap_dir/cert" -c 65536 -n 16 "https://127.0.0.1:$h2" big "$tap_dir/got"
+ok "HTTP/2" cmp "$blobs/big" "$tap_dir/got"
+ok "HTTP/2: 16 requests at a time share a connection" is "$(connections)" 1
+
 # 64 at a time, each of 512 KiB for half a second.
 run -c 524288 -n 64 "$url/slow" big "$tap_dir/got"
 ok "64 requests in flight" is "$(field inflight) $(field fetch)" "63 0"
@@ -129,5 +135,9 @@ run -A "$tap_dir/cert" -c 500000 -n 64 "https://127.0.0.1:$tls/slow" big \
 	"$tap_dir/got"
 ok "64 requests in flight, https" is "$(field inflight) $(field fetch)" "64 0"
 ok "in less than 32 MiB, https" between "$(field rss)" 1 32767
+run -A "$tap_dir/cert" -c 500000 -n 64 "https://127.0.0.1:$h2/slow" big \
+	"$tap_dir/got"
+ok "64 requests in flight, HTTP/2" is "$(field inflight) $(field fetch)" "64 0"
+ok "in less than 32 MiB, HTTP/2" between "$(field rss)" 1 32767
 
 tap_end

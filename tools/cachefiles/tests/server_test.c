@@ -303,6 +303,29 @@ static void test_close_early(void)
 	   "the end gives up what is under way");
 }
 
+static void test_full(void)
+{
+	bool good = true;
+	uint32_t i;
+
+	fake_source_init(&source, &stats);
+	source.limit = 4;
+	start(&source.base, 3, 0);
+	open_object(1, "copen 1,1048576");
+	atomic_store(&source.hold, true);
+	for (i = 0; i < 20; i++)
+		fake_read(100 + i, 1, i * BLOCK, BLOCK);
+	for (i = 0; i < FAKE_WAIT_MS && source.fetches < 12; i++)
+		usleep(1000);
+	usleep(FAKE_QUIET_MS * 1000);
+	ok(source.fetches == 12, "three full threads hold three times four");
+	fake_release(&source);
+	for (i = 0; i < 20; i++)
+		good &= fake_completed(100 + i, FAKE_WAIT_MS);
+	ok(good && filled(0, 20 * BLOCK), "and take the rest after these");
+	stop();
+}
+
 static void test_hang_up(void)
 {
 	struct pollfd pfd;
@@ -357,6 +380,7 @@ int main(void)
 	test_join();
 	test_failure();
 	test_close_early();
+	test_full();
 	test_hang_up();
 	test_many(0);
 	test_many(64 * 1024);
