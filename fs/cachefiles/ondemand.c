@@ -8,7 +8,6 @@
  * Whoever moves it to DONE takes it out of all of them in the same critical
  * section and is the only one to call its end function.
  */
-#include <linux/blk_plug.h>
 #include <linux/slab.h>
 #include "internal.h"
 #include <trace/events/cachefiles_ondemand.h>
@@ -26,8 +25,7 @@ static void cachefiles_req_set_state(struct cachefiles_req *req, enum cachefiles
 		[CACHEFILES_REQ_HELD]	 = BIT(CACHEFILES_REQ_QUEUED) | BIT(CACHEFILES_REQ_DONE),
 		[CACHEFILES_REQ_SENDING] = BIT(CACHEFILES_REQ_SENT) | BIT(CACHEFILES_REQ_QUEUED) |
 					   BIT(CACHEFILES_REQ_HELD) | BIT(CACHEFILES_REQ_DONE),
-		[CACHEFILES_REQ_SENT]	 = BIT(CACHEFILES_REQ_QUEUED) | BIT(CACHEFILES_REQ_HELD) |
-					   BIT(CACHEFILES_REQ_DONE),
+		[CACHEFILES_REQ_SENT]	 = BIT(CACHEFILES_REQ_HELD) | BIT(CACHEFILES_REQ_DONE),
 		[CACHEFILES_REQ_DONE]	 = 0,
 	};
 
@@ -37,7 +35,13 @@ static void cachefiles_req_set_state(struct cachefiles_req *req, enum cachefiles
 	req->state = state;
 }
 
-static void cachefiles_reqs_wake(struct cachefiles_reqs *table)
+/**
+ * cachefiles_reqs_wake - tell the daemon that there is something to read
+ * @table: the table
+ *
+ * Context: any; does not sleep.
+ */
+void cachefiles_reqs_wake(struct cachefiles_reqs *table)
 {
 	/* Under the lock that a device takes to leave with its wait queue. */
 	guard(spinlock)(&table->ids.xa_lock);
@@ -95,7 +99,7 @@ void cachefiles_reqs_destroy(struct cachefiles_reqs *table)
  * The id is reserved here, so that submission can't fail for want of memory.
  *
  * Context: may sleep; does not recurse into file systems.
- * Return: the request, NEW, with one reference, or NULL.
+ * Return: the request, NEW, with one reference; never NULL.
  */
 struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table,
 					    enum cachefiles_opcode opcode,
@@ -115,10 +119,9 @@ struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table,
 	req->opcode = opcode;
 	req->end = end;
 	req->state = CACHEFILES_REQ_NEW;
-	if (xa_alloc_cyclic(&table->ids, &req->id, req, xa_limit_32b, &table->next_id, gfp) < 0) {
-		kfree(req);
-		return NULL;
-	}
+	/* Fails only when four billion requests are pending. */
+	WARN_ON_ONCE(xa_alloc_cyclic(&table->ids, &req->id, req, xa_limit_32b, &table->next_id,
+				     gfp) < 0);
 	if (object)
 		req->object = cachefiles_od_object_get(object);
 	return req;
@@ -159,7 +162,7 @@ void cachefiles_req_discard(struct cachefiles_req *req)
  * @req: the request, NEW
  * @held: NULL to queue it, or the list where it waits for its object to open
  *
- * Does not wake the daemon: see cachefiles_reqs_kick().
+ * Does not wake the daemon: see cachefiles_ondemand_kick().
  *
  * Context: any; does not sleep.
  * Return: 0, and the end function will be called exactly once; or -EIO when
@@ -178,28 +181,6 @@ int cachefiles_req_submit(struct cachefiles_req *req, struct list_head *held)
 	if (++table->nr_live > table->max_live)
 		table->max_live = table->nr_live;
 	return 0;
-}
-
-static void cachefiles_reqs_unplug(struct blk_plug_cb *cb, bool from_schedule)
-{
-	cachefiles_reqs_wake(cb->data);
-	kfree(cb);
-}
-
-/**
- * cachefiles_reqs_kick - tell the daemon that there is something to read
- * @table: the table
- *
- * Inside a block plug, as in readahead, this waits until the plug is finished
- * or the task sleeps: the misses of one window are merged before a daemon
- * thread that has nothing to do takes the first of them.
- *
- * Context: the caller keeps the table alive until its plug is finished.
- */
-void cachefiles_reqs_kick(struct cachefiles_reqs *table)
-{
-	if (!blk_check_plugged(cachefiles_reqs_unplug, table, sizeof(struct blk_plug_cb)))
-		cachefiles_reqs_wake(table);
 }
 
 /**
@@ -391,24 +372,6 @@ void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held)
 }
 
 /**
- * cachefiles_req_resend - queue again a request that was delivered
- * @req: the request
- * @object_id: what it is to be called by from now on
- *
- * Return: whether it was queued; it is not if it was not SENT.
- */
-bool cachefiles_req_resend(struct cachefiles_req *req, u32 object_id)
-{
-	guard(spinlock)(&req->table->ids.xa_lock);
-	if (req->state != CACHEFILES_REQ_SENT)
-		return false;
-	req->object_id = object_id;
-	cachefiles_req_set_state(req, CACHEFILES_REQ_QUEUED);
-	list_add_tail(&req->link, &req->table->queue);
-	return true;
-}
-
-/**
  * cachefiles_reqs_release - queue what was held for an object
  * @table: the table
  * @held: the object's list
@@ -427,9 +390,22 @@ void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *he
 }
 
 /**
- * cachefiles_reqs_claim_held - claim one of the requests held for an object
+ * cachefiles_reqs_move_held - take over what is held for an object
  * @table: the table
  * @held: the object's list
+ * @list: where to, for cachefiles_reqs_claim_held()
+ */
+void cachefiles_reqs_move_held(struct cachefiles_reqs *table, struct list_head *held,
+			       struct list_head *list)
+{
+	guard(spinlock)(&table->ids.xa_lock);
+	list_splice_tail_init(held, list);
+}
+
+/**
+ * cachefiles_reqs_claim_held - claim one of the requests held for an object
+ * @table: the table
+ * @held: the object's list, or one that it was moved to
  *
  * Return: as cachefiles_req_take(); NULL when there are no more.
  */

@@ -75,7 +75,6 @@ struct cachefiles_req;
  *	SENDING -> SENT			the message is in the daemon's buffer
  *	SENDING -> QUEUED		it could not be copied
  *	QUEUED | SENDING | SENT -> HELD	the object's fd has gone
- *	SENT -> QUEUED			"restore", for an OPEN
  *	any but NEW -> DONE		answered, cancelled, or the cache is dead
  */
 enum cachefiles_req_state {
@@ -163,7 +162,7 @@ struct cachefiles_req *cachefiles_req_alloc(struct cachefiles_reqs *table,
 void cachefiles_req_put(struct cachefiles_req *req);
 void cachefiles_req_discard(struct cachefiles_req *req);
 int cachefiles_req_submit(struct cachefiles_req *req, struct list_head *held);
-void cachefiles_reqs_kick(struct cachefiles_reqs *table);
+void cachefiles_reqs_wake(struct cachefiles_reqs *table);
 struct cachefiles_req *cachefiles_req_next(struct cachefiles_reqs *table, u64 *start, u64 *last);
 bool cachefiles_req_sent(struct cachefiles_req *req);
 void cachefiles_req_unsend(struct cachefiles_req *req, enum cachefiles_req_place place);
@@ -174,8 +173,9 @@ bool cachefiles_req_claim(struct cachefiles_req *req);
 bool cachefiles_req_end(struct cachefiles_req *req, int error);
 bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
 void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
-bool cachefiles_req_resend(struct cachefiles_req *req, u32 object_id);
 void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *held, u32 object_id);
+void cachefiles_reqs_move_held(struct cachefiles_reqs *table, struct list_head *held,
+			       struct list_head *list);
 struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table,
 						  struct list_head *held);
 void cachefiles_reqs_kill(struct cachefiles_reqs *table);
@@ -210,7 +210,8 @@ struct cachefiles_od_stats {
 
 /**
  * struct cachefiles_ondemand - a cache directory in on-demand mode
- * @ref: one for the bound device, one per volume
+ * @ref: one for the bound device, one per volume, one per plug with a kick in it
+ * @put_work: drops a reference where that must not sleep
  * @link: in the list of instances
  * @attach_sem: guards @cache
  * @cache: the bound device; NULL when the daemon has gone
@@ -231,6 +232,7 @@ struct cachefiles_od_stats {
  */
 struct cachefiles_ondemand {
 	refcount_t			ref;
+	struct work_struct		put_work;
 	struct list_head		link;
 	struct rw_semaphore		attach_sem;
 	struct cachefiles_cache		*cache;
@@ -349,6 +351,7 @@ struct cachefiles_partial {
  * @stored_size: size that the cache file was recorded with, -1 for none
  * @stored_full: it was recorded as complete
  * @closed: @file has been closed for good
+ * @wb_err: writeback errors of @file that have been dealt with
  * @partial: unfinished granules, or NULL
  * @next_partial: the slot to reuse next
  * @flush_work: writes the map back; closes the file of a dropped object
@@ -386,6 +389,7 @@ struct cachefiles_od_object {
 	loff_t				stored_size;
 	bool				stored_full;
 	bool				closed;
+	errseq_t			wb_err;
 	struct cachefiles_partial	*partial;
 	unsigned int			next_partial;
 
@@ -399,11 +403,13 @@ struct cachefiles_od_object {
  * struct cachefiles_blob - private data of a blob file
  * @object: what it reads from; the blob is one of its users
  * @reads: the reads through this file that wait; under the object's lock
- * @shut: no more reads; under the object's lock
+ * @nr_reads: the reads through this file that have not ended, waiting or not
+ * @shut: no more reads; set under the object's lock
  */
 struct cachefiles_blob {
 	struct cachefiles_od_object	*object;
 	struct list_head		reads;
+	atomic_t			nr_reads;
 	bool				shut;
 };
 
@@ -411,8 +417,8 @@ struct cachefiles_blob {
  * struct cachefiles_read_op - a read that waits for the daemon
  * @span: the granules it needs; in the object's tree of reads
  * @link: in the blob's list, then in that of the reads to be ended
- * @object: what it reads from; pinned by the blob, which the caller of
- *	->read_iter keeps until its ->ki_complete has been called
+ * @object: what it reads from; pinned by the blob, which is not shut down before
+ *	this has ended
  * @iocb: the caller's
  * @iter: where the data goes; the caller keeps what it points to
  * @work: does the reading if the task that filled the cache is being killed
@@ -456,6 +462,7 @@ static inline loff_t cachefiles_data_end(loff_t size)
 }
 
 /* ondemand_blob.c */
+void cachefiles_blob_end_read(struct kiocb *iocb, ssize_t ret);
 ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t pos,
 				  struct iov_iter *to);
 
@@ -463,6 +470,7 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 extern struct workqueue_struct *cachefiles_ondemand_wq;
 struct cachefiles_ondemand *cachefiles_ondemand_find(void);
 void cachefiles_ondemand_put(struct cachefiles_ondemand *od);
+void cachefiles_ondemand_kick(struct cachefiles_ondemand *od);
 int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes);
 void cachefiles_ondemand_for_each(struct seq_file *m,
 				  void (*show)(struct seq_file *m, struct cachefiles_ondemand *od));
@@ -482,6 +490,7 @@ int cachefiles_parse_copen(char *args, u32 *id, loff_t *size);
 
 /* ondemand_fd.c */
 struct file *cachefiles_odfd_create(struct cachefiles_od_object *object, u32 object_id);
+void cachefiles_odfd_set_sent(struct file *file);
 
 /* ondemand_fetch.c */
 void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, unsigned long last);
@@ -520,7 +529,7 @@ void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
 				     struct cachefiles_req *req);
 struct cachefiles_req *cachefiles_od_open_req_alloc(struct cachefiles_od_object *object);
 int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size);
-void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id);
+void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id, bool closed);
 void cachefiles_od_object_restore(struct cachefiles_od_object *object);
 void cachefiles_od_object_detach(struct cachefiles_od_object *object);
 void cachefiles_od_object_drop(struct cachefiles_od_object *object);
@@ -532,6 +541,7 @@ void cachefiles_ondemand_proc_exit(void);
 /* ondemand_store.c */
 void cachefiles_store_release_volume(struct cachefiles_od_volume *volume);
 int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size);
+bool cachefiles_store_suspect(struct cachefiles_od_object *object);
 void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
 void cachefiles_store_flush_work(struct work_struct *work);
 

@@ -46,6 +46,8 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 			return -EIO;
 		done += ret;
 	}
+	if (cachefiles_store_suspect(object))
+		return -EIO;
 	if (pad) {
 		iov_iter_reexpand(to, pad);
 		done += iov_iter_zero(pad, to);
@@ -57,10 +59,12 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
  * struct cachefiles_direct_op - a direct read of present granules
  * @kiocb: ours, for the cache file
  * @iocb: the caller's
+ * @object: what it reads from, pinned by the blob until @iocb has ended
  */
 struct cachefiles_direct_op {
-	struct kiocb	kiocb;
-	struct kiocb	*iocb;
+	struct kiocb			kiocb;
+	struct kiocb			*iocb;
+	struct cachefiles_od_object	*object;
 };
 
 static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
@@ -68,8 +72,10 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
 	struct kiocb *iocb = op->iocb;
 
+	if (cachefiles_store_suspect(op->object))
+		ret = -EIO;
 	kfree(op);
-	iocb->ki_complete(iocb, ret);
+	cachefiles_blob_end_read(iocb, ret);
 }
 
 /* Past the page cache, if the file system can do this one so. */
@@ -87,6 +93,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 	if (!op)
 		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
 	op->iocb = iocb;
+	op->object = object;
 	op->kiocb.ki_filp = object->file;
 	op->kiocb.ki_pos = iocb->ki_pos;
 	op->kiocb.ki_flags = IOCB_DIRECT;
@@ -97,12 +104,35 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 	if (ret == -EIOCBQUEUED)
 		return ret;
 	kfree(op);
-	if (ret == iov_iter_count(to))
+	if (ret == iov_iter_count(to) && !cachefiles_store_suspect(object))
 		return ret;
 	return cachefiles_blob_read_file(object, iocb->ki_pos, to);
 }
 
-static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)
+static void cachefiles_blob_put_read(struct cachefiles_blob *blob)
+{
+	/* The blob may be gone right after: its address is a mere key here. */
+	if (atomic_dec_and_test(&blob->nr_reads))
+		wake_up_var(&blob->nr_reads);
+}
+
+/**
+ * cachefiles_blob_end_read - end a read that has returned -EIOCBQUEUED
+ * @iocb: the read
+ * @ret: how much was read, or an error
+ *
+ * Context: any that the caller's ->ki_complete can have; neither the blob nor
+ * its object may be touched afterwards.
+ */
+void cachefiles_blob_end_read(struct kiocb *iocb, ssize_t ret)
+{
+	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
+
+	iocb->ki_complete(iocb, ret);
+	cachefiles_blob_put_read(blob);
+}
+
+static ssize_t cachefiles_blob_do_read(struct kiocb *iocb, struct iov_iter *to)
 {
 	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
 	struct cachefiles_od_object *object = blob->object;
@@ -128,6 +158,21 @@ static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to
 	if (iocb->ki_flags & IOCB_DIRECT)
 		return cachefiles_blob_read_direct(object, iocb, to);
 	return cachefiles_blob_read_file(object, pos, to);
+}
+
+static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)
+{
+	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
+	ssize_t ret = -EIO;
+
+	/* Either this read sees the shutdown, or the shutdown waits for it. */
+	atomic_inc(&blob->nr_reads);
+	smp_mb__after_atomic(); /* pairs with that in cachefiles_ondemand_shutdown() */
+	if (!READ_ONCE(blob->shut))
+		ret = cachefiles_blob_do_read(iocb, to);
+	if (ret != -EIOCBQUEUED)
+		cachefiles_blob_put_read(blob);
+	return ret;
 }
 
 static int cachefiles_blob_release(struct inode *inode, struct file *file)
@@ -205,13 +250,17 @@ EXPORT_SYMBOL_GPL(cachefiles_ondemand_open);
  *
  * Those that wait, and all that come, end with -EIO.  For a file system that is
  * going away: the folios that its reads hold locked must not keep it waiting
- * for the daemon.
+ * for the daemon.  When this returns all reads have ended.
  *
- * Context: may sleep.
+ * Context: may sleep, for the local disk.
  */
 void cachefiles_ondemand_shutdown(struct file *file)
 {
-	cachefiles_fetch_shutdown(file->private_data);
+	struct cachefiles_blob *blob = file->private_data;
+
+	cachefiles_fetch_shutdown(blob);
+	smp_mb(); /* set @shut, then read nr_reads: see cachefiles_blob_read_iter() */
+	wait_var_event(&blob->nr_reads, !atomic_read(&blob->nr_reads));
 }
 EXPORT_SYMBOL_GPL(cachefiles_ondemand_shutdown);
 

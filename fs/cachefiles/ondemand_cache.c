@@ -6,6 +6,8 @@
  * An instance lives as long as anything in it is used.  A daemon that binds the
  * same directory finds it again, with the objects that are mounted.
  */
+#include <linux/blk_plug.h>
+#include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/slab.h>
@@ -23,6 +25,11 @@ static LIST_HEAD(cachefiles_ondemand_list);
 
 struct workqueue_struct *cachefiles_ondemand_wq;
 
+static void cachefiles_ondemand_put_work(struct work_struct *work)
+{
+	cachefiles_ondemand_put(container_of(work, struct cachefiles_ondemand, put_work));
+}
+
 static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *root)
 {
 	struct cachefiles_ondemand *od = kzalloc_obj(*od);
@@ -35,6 +42,9 @@ static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *
 		return NULL;
 	}
 	refcount_set(&od->ref, 1); /* the bound device's */
+	/* Work and plugs may outlive every file that pins the module. */
+	__module_get(THIS_MODULE);
+	INIT_WORK(&od->put_work, cachefiles_ondemand_put_work);
 	init_rwsem(&od->attach_sem);
 	mutex_init(&od->names_mutex);
 	INIT_LIST_HEAD(&od->volumes);
@@ -56,6 +66,8 @@ static void cachefiles_ondemand_free(struct cachefiles_ondemand *od)
 	put_cred(od->cred);
 	free_percpu(od->stats);
 	kfree(od);
+	/* The caller is a work of ours, or has a file of ours open. */
+	module_put(THIS_MODULE);
 }
 
 /**
@@ -71,6 +83,51 @@ void cachefiles_ondemand_put(struct cachefiles_ondemand *od)
 	list_del_init(&od->link);
 	mutex_unlock(&cachefiles_ondemand_mutex);
 	cachefiles_ondemand_free(od);
+}
+
+/**
+ * struct cachefiles_plug - a kick that waits for the end of a block plug
+ * @cb: links it to the plug
+ * @pinned: it has a reference to its instance
+ */
+struct cachefiles_plug {
+	struct blk_plug_cb	cb;
+	bool			pinned;
+};
+
+static void cachefiles_ondemand_unplug(struct blk_plug_cb *cb, bool from_schedule)
+{
+	struct cachefiles_ondemand *od = cb->data;
+
+	kfree(container_of(cb, struct cachefiles_plug, cb));
+	cachefiles_reqs_wake(&od->reqs);
+	/* This may be the scheduler. */
+	if (!refcount_dec_not_one(&od->ref))
+		queue_work(cachefiles_ondemand_wq, &od->put_work);
+}
+
+/**
+ * cachefiles_ondemand_kick - tell the daemon that there is something to read
+ * @od: the instance
+ *
+ * Inside a block plug, as in readahead, this waits until the plug is finished
+ * or the task sleeps: the misses of one window are merged before a daemon
+ * thread that has nothing to do takes the first of them.
+ *
+ * Context: any task; does not sleep.
+ */
+void cachefiles_ondemand_kick(struct cachefiles_ondemand *od)
+{
+	struct blk_plug_cb *cb = blk_check_plugged(cachefiles_ondemand_unplug, od,
+						   sizeof(struct cachefiles_plug));
+	struct cachefiles_plug *plug = container_of(cb, struct cachefiles_plug, cb);
+
+	if (!cb) {
+		cachefiles_reqs_wake(&od->reqs);
+	} else if (!plug->pinned) {
+		plug->pinned = true;
+		refcount_inc(&od->ref);
+	}
 }
 
 /**
@@ -237,7 +294,7 @@ static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const stru
 	if (IS_ERR(od))
 		return PTR_ERR(od);
 	cachefiles_ondemand_lend(od, cache);
-	cache->ondemand = od;
+	WRITE_ONCE(cache->ondemand, od);
 	cachefiles_reqs_revive(&od->reqs, &cache->daemon_pollwq);
 	guard(rwsem_write)(&od->attach_sem);
 	WRITE_ONCE(od->cache, cache);
@@ -281,7 +338,10 @@ int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
 		pr_err("binding %s in on-demand mode failed: %d\n", cache->rootdirname, ret);
 		return ret;
 	}
+	smp_mb__before_atomic(); /* pairs with that in cachefiles_in_ondemand_mode() */
 	set_bit(CACHEFILES_READY, &cache->flags);
+	/* Who was woken before could not read yet. */
+	cachefiles_ondemand_kick(cache->ondemand);
 	cachefiles_has_space(cache, 0, 0, cachefiles_has_space_check);
 	pr_info("on-demand cache at %s bound\n", cache->rootdirname);
 	return 0;

@@ -177,6 +177,7 @@ static ssize_t cachefiles_deliver_open(struct cachefiles_req *req, char __user *
 	if (!sent)
 		return -EAGAIN;
 	/* Nothing below can fail: the fd is the daemon's. */
+	cachefiles_odfd_set_sent(fd_prepare_file(fdf));
 	fd_publish(fdf);
 	return ret;
 }

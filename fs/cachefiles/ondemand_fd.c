@@ -12,10 +12,13 @@
  * struct cachefiles_odfd - private data of an anonymous fd
  * @object: the object, pinned
  * @object_id: the OPEN that it came with
+ * @sent: it is the daemon's; without this it is released because its delivery
+ *	failed, and the OPEN may have been delivered again by then
  */
 struct cachefiles_odfd {
 	struct cachefiles_od_object	*object;
 	u32				object_id;
+	bool				sent;
 };
 
 static ssize_t cachefiles_odfd_write_iter(struct kiocb *iocb, struct iov_iter *from)
@@ -94,7 +97,8 @@ static int cachefiles_odfd_release(struct inode *inode, struct file *file)
 {
 	struct cachefiles_odfd *odfd = file->private_data;
 
-	cachefiles_od_object_lost_fd(odfd->object, odfd->object_id);
+	if (odfd->sent)
+		cachefiles_od_object_lost_fd(odfd->object, odfd->object_id, true);
 	cachefiles_od_object_put(odfd->object);
 	kfree(odfd);
 	return 0;
@@ -135,4 +139,15 @@ struct file *cachefiles_odfd_create(struct cachefiles_od_object *object, u32 obj
 		kfree(odfd);
 	}
 	return file;
+}
+
+/**
+ * cachefiles_odfd_set_sent - note that the daemon gets the file
+ * @file: from cachefiles_odfd_create(), about to be published
+ */
+void cachefiles_odfd_set_sent(struct file *file)
+{
+	struct cachefiles_odfd *odfd = file->private_data;
+
+	odfd->sent = true;
 }

@@ -37,25 +37,34 @@ bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long fi
 	return cachefiles_od_next_missing(object, first, last) > last;
 }
 
-static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
-{
-	struct cachefiles_od_object *object = op->object;
-	struct kiocb *iocb = op->iocb;
-	ssize_t ret = op->error;
-
-	if (!ret)
-		ret = cachefiles_blob_read_file(object, iocb->ki_pos, &op->iter);
-	if (ret < 0)
-		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_ERRORS, 1);
-	trace_cachefiles_od_read_done(object, iocb->ki_pos, ret);
-	kfree(op);
-	/* The caller may let go of the blob, and of the object, in here. */
-	iocb->ki_complete(iocb, ret);
-}
+static void cachefiles_read_op_finish(struct cachefiles_read_op *op);
 
 static void cachefiles_read_op_work(struct work_struct *work)
 {
 	cachefiles_read_op_finish(container_of(work, struct cachefiles_read_op, work));
+}
+
+static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
+{
+	struct cachefiles_od_object *object = op->object;
+	struct iov_iter iter = op->iter;
+	struct kiocb *iocb = op->iocb;
+	ssize_t ret = op->error;
+
+	if (!ret) {
+		ret = cachefiles_blob_read_file(object, iocb->ki_pos, &iter);
+		/* A killed task can't wait for a folio, but the reader can. */
+		if (ret == -EINTR && fatal_signal_pending(current)) {
+			INIT_WORK(&op->work, cachefiles_read_op_work);
+			queue_work(cachefiles_ondemand_wq, &op->work);
+			return;
+		}
+	}
+	if (ret < 0)
+		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_ERRORS, 1);
+	trace_cachefiles_od_read_done(object, iocb->ki_pos, ret);
+	kfree(op);
+	cachefiles_blob_end_read(iocb, ret);
 }
 
 /**
@@ -68,15 +77,8 @@ void cachefiles_fetch_finish(struct list_head *ended)
 {
 	struct cachefiles_read_op *op, *next;
 
-	list_for_each_entry_safe(op, next, ended, link) {
-		/* A killed task can't wait for a folio, but that is not the reader's fault. */
-		if (!op->error && fatal_signal_pending(current)) {
-			INIT_WORK(&op->work, cachefiles_read_op_work);
-			queue_work(cachefiles_ondemand_wq, &op->work);
-		} else {
-			cachefiles_read_op_finish(op);
-		}
-	}
+	list_for_each_entry_safe(op, next, ended, link)
+		cachefiles_read_op_finish(op);
 }
 
 static void cachefiles_read_op_remove(struct cachefiles_od_object *object,
@@ -172,30 +174,68 @@ void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long in
 	object->full = cachefiles_map_full(&object->map);
 }
 
-static struct cachefiles_req *cachefiles_read_req_alloc(struct cachefiles_od_object *object)
+/**
+ * struct cachefiles_fetch_reqs - requests made in advance, outside the lock
+ * @read: a READ, or NULL
+ * @open: an OPEN, or NULL
+ */
+struct cachefiles_fetch_reqs {
+	struct cachefiles_req	*read;
+	struct cachefiles_req	*open;
+};
+
+static bool cachefiles_fetch_needs_reqs(struct cachefiles_od_object *object,
+					const struct cachefiles_fetch_reqs *reqs)
 {
-	return cachefiles_req_alloc(&cachefiles_od(object)->reqs, CACHEFILES_OP_READ, object,
-				    cachefiles_read_req_end);
+	return !reqs->read || (object->state == CACHEFILES_OD_CLOSED && !reqs->open);
 }
 
-/* Make a READ part of the object; the caller holds its lock. */
+static void cachefiles_fetch_alloc_reqs(struct cachefiles_od_object *object,
+					struct cachefiles_fetch_reqs *reqs)
+{
+	if (!reqs->read)
+		reqs->read = cachefiles_req_alloc(&cachefiles_od(object)->reqs, CACHEFILES_OP_READ,
+						  object, cachefiles_read_req_end);
+	if (!reqs->open && READ_ONCE(object->state) == CACHEFILES_OD_CLOSED)
+		reqs->open = cachefiles_od_open_req_alloc(object);
+}
+
+static void cachefiles_fetch_discard_reqs(struct cachefiles_fetch_reqs *reqs)
+{
+	cachefiles_req_discard(reqs->read);
+	cachefiles_req_discard(reqs->open);
+}
+
+/*
+ * Make a READ part of the object, and have the object opened if it is not: a
+ * READ that is held always has an OPEN under way that will release or fail it.
+ */
 static int cachefiles_od_submit_read(struct cachefiles_od_object *object,
-				     struct cachefiles_req *req, unsigned long first,
+				     struct cachefiles_fetch_reqs *reqs, unsigned long first,
 				     unsigned long last)
 {
 	bool open = object->state == CACHEFILES_OD_OPEN;
+	struct cachefiles_req *req = reqs->read;
 	int ret;
 
 	lockdep_assert_held(&object->lock);
 	if (object->state == CACHEFILES_OD_DROPPED)
 		return -EIO;
+	if (cachefiles_fetch_needs_reqs(object, reqs))
+		return -ENOMEM;
 	req->span.start = first;
 	req->span.last = last;
 	req->object_id = object->object_id;
 	ret = cachefiles_req_submit(req, open ? NULL : &object->held);
-	if (!ret)
-		interval_tree_insert(&req->span, &object->inflight);
-	return ret;
+	if (ret)
+		return ret;
+	interval_tree_insert(&req->span, &object->inflight);
+	reqs->read = NULL;
+	if (object->state == CACHEFILES_OD_CLOSED) {
+		cachefiles_od_object_begin_open(object, reqs->open);
+		reqs->open = NULL;
+	}
+	return 0;
 }
 
 /**
@@ -211,31 +251,39 @@ void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 {
 	struct cachefiles_od_object *object = req->object;
 	unsigned long first = req->span.start, last = req->span.last;
-	struct cachefiles_req *again = NULL;
-	bool submitted = false;
+	struct cachefiles_fetch_reqs reqs = {};
+	bool again, submitted = false;
 	LIST_HEAD(ended);
 
-	if (!error && !req->asked_again && !cachefiles_od_present(object, first, last))
-		again = cachefiles_read_req_alloc(object);
+	again = !error && !req->asked_again && !cachefiles_od_present(object, first, last);
+	if (again)
+		cachefiles_fetch_alloc_reqs(object, &reqs);
 
-	scoped_guard(spinlock, &object->lock) {
-		interval_tree_remove(&req->span, &object->inflight);
-		first = cachefiles_od_next_missing(object, first, last);
-		if (first > last)
-			break;
-		if (again && cachefiles_od_fail_reads(object, first, last, 0, NULL)) {
-			again->asked_again = true;
-			submitted = !cachefiles_od_submit_read(object, again, first, last);
-			if (submitted) {
-				again = NULL;
-				break;
-			}
-		}
-		cachefiles_od_fail_reads(object, first, last, error ?: -EIO, &ended);
+	spin_lock(&object->lock);
+	/*
+	 * The object may have been lost after the requests were made.  The READ
+	 * stays in flight until then, so that nobody else asks for its range.
+	 */
+	while (again && cachefiles_fetch_needs_reqs(object, &reqs)) {
+		spin_unlock(&object->lock);
+		cachefiles_fetch_alloc_reqs(object, &reqs);
+		spin_lock(&object->lock);
 	}
-	cachefiles_req_discard(again);
+	interval_tree_remove(&req->span, &object->inflight);
+	first = cachefiles_od_next_missing(object, first, last);
+	if (first <= last) {
+		if (again && cachefiles_od_fail_reads(object, first, last, 0, NULL)) {
+			reqs.read->asked_again = true;
+			submitted = !cachefiles_od_submit_read(object, &reqs, first, last);
+		}
+		if (!submitted)
+			cachefiles_od_fail_reads(object, first, last, error ?: -EIO, &ended);
+	}
+	spin_unlock(&object->lock);
+
+	cachefiles_fetch_discard_reqs(&reqs);
 	if (submitted)
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+		cachefiles_ondemand_kick(cachefiles_od(object));
 	cachefiles_fetch_finish(&ended);
 }
 
@@ -275,9 +323,9 @@ static unsigned long cachefiles_od_grow_read(struct cachefiles_od_object *object
  */
 void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, unsigned long last)
 {
-	struct cachefiles_req *read = NULL, *open = NULL;
-	bool reopen = false, submitted = false;
+	struct cachefiles_fetch_reqs reqs = {};
 	unsigned int joined = 0;
+	bool submitted = false;
 	LIST_HEAD(ended);
 
 	spin_lock(&object->lock);
@@ -300,38 +348,25 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 			continue;
 		end = min(end, first + CACHEFILES_READ_GRANULES - 1);
 
-		reopen = object->state == CACHEFILES_OD_CLOSED;
-		if (!read || (reopen && !open)) {
+		if (cachefiles_fetch_needs_reqs(object, &reqs)) {
 			spin_unlock(&object->lock);
-			if (!read)
-				read = cachefiles_read_req_alloc(object);
-			if (reopen && !open)
-				open = cachefiles_od_open_req_alloc(object);
+			cachefiles_fetch_alloc_reqs(object, &reqs);
 			spin_lock(&object->lock);
-			if (read && (open || !reopen))
-				continue;
-			cachefiles_od_fail_reads(object, first, last, -ENOMEM, &ended);
-			break;
+			continue;
 		}
-		error = cachefiles_od_submit_read(object, read, first, end);
+		error = cachefiles_od_submit_read(object, &reqs, first, end);
 		if (error) {
 			cachefiles_od_fail_reads(object, first, last, error, &ended);
 			break;
 		}
-		read = NULL;
 		submitted = true;
-		if (reopen) {
-			cachefiles_od_object_begin_open(object, open);
-			open = NULL;
-		}
 		first = end + 1;
 	}
 	spin_unlock(&object->lock);
 
-	cachefiles_req_discard(read);
-	cachefiles_req_discard(open);
+	cachefiles_fetch_discard_reqs(&reqs);
 	if (submitted)
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+		cachefiles_ondemand_kick(cachefiles_od(object));
 	if (joined)
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_JOINED, joined);
 	cachefiles_fetch_finish(&ended);

@@ -169,10 +169,13 @@ ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct 
 		return 0;
 	if (pos >= size)
 		return -EFBIG;
-	ret = cachefiles_ondemand_check_space(cachefiles_od(object), iov_iter_count(from));
-	if (ret)
-		return ret;
 	iov_iter_truncate(from, size - pos);
+	if (!cachefiles_od_present(object, cachefiles_granule(pos),
+				   cachefiles_granule(pos + iov_iter_count(from) - 1))) {
+		ret = cachefiles_ondemand_check_space(cachefiles_od(object), iov_iter_count(from));
+		if (ret)
+			return ret;
+	}
 	chunk = min(iov_iter_count(from), CACHEFILES_FILL_CHUNK);
 
 	void *buf __free(kvfree) = kvmalloc(chunk, GFP_KERNEL);

@@ -104,10 +104,6 @@ static struct cachefiles_od_object *cachefiles_od_object_add(struct cachefiles_o
 	if (!object)
 		return ERR_PTR(-ENOMEM);
 	object->close_req = cachefiles_req_alloc(&od->reqs, CACHEFILES_OP_CLOSE, NULL, NULL);
-	if (!object->close_req) {
-		kfree(object);
-		return ERR_PTR(-ENOMEM);
-	}
 	refcount_set(&object->ref, 1); /* the users'; put when the file has been closed */
 	spin_lock_init(&object->lock);
 	mutex_init(&object->fill_mutex);
@@ -189,11 +185,15 @@ struct cachefiles_od_object *cachefiles_od_object_use(struct cachefiles_ondemand
  */
 void cachefiles_od_object_unuse(struct cachefiles_od_object *object)
 {
-	guard(mutex)(&cachefiles_od(object)->names_mutex);
-	if (--object->users)
-		return;
-	object->dropped = true;
-	cachefiles_od_object_drop(object);
+	/* The mutex must be there until it has been unlocked. */
+	cachefiles_od_object_get(object);
+	scoped_guard(mutex, &cachefiles_od(object)->names_mutex) {
+		if (!--object->users) {
+			object->dropped = true;
+			cachefiles_od_object_drop(object);
+		}
+	}
+	cachefiles_od_object_put(object);
 }
 
 /**
@@ -211,9 +211,8 @@ void cachefiles_od_object_forget(struct cachefiles_od_object *object)
 	scoped_guard(mutex, &od->names_mutex) {
 		hash_del(&object->hash);
 		WRITE_ONCE(od->nr_dropped, od->nr_dropped + 1);
-		/* Under the mutex: the instance may go with the object. */
-		wake_up_all(&od->drop_wq);
 	}
+	wake_up_all(&od->drop_wq);
 	cachefiles_od_object_put(object);
 }
 

@@ -16,12 +16,13 @@ static void cachefiles_od_set_state(struct cachefiles_od_object *object,
 	object->state = state;
 }
 
-/* End the READs that waited for an OPEN which did not give the daemon an fd. */
-static void cachefiles_od_fail_held(struct cachefiles_od_object *object, int error)
+/* End READs that waited for an OPEN which did not give the daemon an fd. */
+static void cachefiles_od_fail_held(struct cachefiles_od_object *object, struct list_head *held,
+				    int error)
 {
 	struct cachefiles_req *req;
 
-	while ((req = cachefiles_reqs_claim_held(&cachefiles_od(object)->reqs, &object->held))) {
+	while ((req = cachefiles_reqs_claim_held(&cachefiles_od(object)->reqs, held))) {
 		req->end(req, error);
 		cachefiles_req_put(req);
 	}
@@ -34,7 +35,9 @@ static void cachefiles_od_fail_held(struct cachefiles_od_object *object, int err
 static void cachefiles_od_object_end_open(struct cachefiles_od_object *object,
 					  struct cachefiles_req *req, int error)
 {
+	struct cachefiles_reqs *table = &cachefiles_od(object)->reqs;
 	bool opened = false;
+	LIST_HEAD(failed);
 
 	scoped_guard(spinlock, &object->lock) {
 		/* A drop has taken it over. */
@@ -43,19 +46,20 @@ static void cachefiles_od_object_end_open(struct cachefiles_od_object *object,
 		object->open_req = NULL;
 		opened = !error && object->fd_live;
 		cachefiles_od_set_state(object, opened ? CACHEFILES_OD_OPEN : CACHEFILES_OD_CLOSED);
-		if (opened)
-			cachefiles_reqs_release(&cachefiles_od(object)->reqs, &object->held,
-						object->object_id);
-		else
+		if (opened) {
+			cachefiles_reqs_release(table, &object->held, object->object_id);
+		} else {
+			/* Those that come now have the next OPEN. */
+			cachefiles_reqs_move_held(table, &object->held, &failed);
 			object->announced = false;
+		}
 		object->open_error = error;
 		object->nr_opens++;
 	}
 	wake_up_all(&object->open_wq);
 	if (opened)
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
-	else
-		cachefiles_od_fail_held(object, error ?: -EIO);
+		cachefiles_ondemand_kick(cachefiles_od(object));
+	cachefiles_od_fail_held(object, &failed, error ?: -EIO);
 	cachefiles_req_put(req); /* that of open_req */
 }
 
@@ -69,7 +73,7 @@ static void cachefiles_open_req_end(struct cachefiles_req *req, int error)
  * @object: the object
  *
  * Context: may sleep; does not recurse into file systems.
- * Return: the request, NEW, or NULL.
+ * Return: the request, NEW; never NULL.
  */
 struct cachefiles_req *cachefiles_od_open_req_alloc(struct cachefiles_od_object *object)
 {
@@ -87,7 +91,7 @@ static u32 cachefiles_od_new_id(struct cachefiles_od_object *object)
 
 /**
  * cachefiles_od_object_begin_open - send an OPEN
- * @object: the object, CLOSED
+ * @object: the object, CLOSED, or OPENING with an OPEN that has been claimed
  * @req: from cachefiles_od_open_req_alloc(); taken over
  *
  * Each OPEN has an object_id of its own, so that what comes late from a file
@@ -143,9 +147,6 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 	int ret;
 
 	req = cachefiles_od_open_req_alloc(object);
-	if (!req)
-		return -ENOMEM;
-
 	scoped_guard(spinlock, &object->lock) {
 		nr_opens = object->nr_opens;
 		if (object->size < 0 && object->state == CACHEFILES_OD_CLOSED) {
@@ -156,7 +157,7 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 	if (req)
 		cachefiles_req_discard(req);
 	else
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+		cachefiles_ondemand_kick(cachefiles_od(object));
 
 	ret = wait_event_killable(object->open_wq,
 				  READ_ONCE(object->size) >= 0 ||
@@ -166,6 +167,31 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 	guard(spinlock)(&object->lock);
 	/* A new daemon may have told the size after the OPEN failed: take it. */
 	return object->size >= 0 ? 0 : object->open_error ?: -EIO;
+}
+
+/*
+ * Ask anew with an OPEN of its own: an answer to the old one, which has been
+ * claimed, means nothing any more.
+ */
+static void cachefiles_od_object_ask_again(struct cachefiles_od_object *object,
+					   struct cachefiles_req *old)
+{
+	struct cachefiles_req *req = cachefiles_od_open_req_alloc(object);
+	bool ours;
+
+	scoped_guard(spinlock, &object->lock) {
+		ours = object->open_req == old;
+		if (ours) {
+			object->announced = false;
+			cachefiles_od_object_begin_open(object, req);
+		}
+	}
+	if (!ours) {
+		cachefiles_req_discard(req);
+		return;
+	}
+	cachefiles_req_put(old); /* that of open_req */
+	cachefiles_ondemand_kick(cachefiles_od(object));
 }
 
 /**
@@ -185,7 +211,11 @@ int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size)
 	struct cachefiles_od_object *object = req->object;
 	int error = size < 0 ? size : cachefiles_store_set_size(object, size);
 
-	cachefiles_od_object_end_open(object, req, error);
+	/* That the answering task was killed is no answer. */
+	if (size >= 0 && error == -EINTR)
+		cachefiles_od_object_ask_again(object, req);
+	else
+		cachefiles_od_object_end_open(object, req, error);
 	cachefiles_req_put(req);
 	return size < 0 ? 0 : error;
 }
@@ -212,9 +242,10 @@ static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct
 }
 
 /**
- * cachefiles_od_object_lost_fd - the daemon has closed an object's fd
+ * cachefiles_od_object_lost_fd - the daemon has an object's fd no longer
  * @object: the object
  * @object_id: the OPEN that the fd came with
+ * @closed: it has closed the fd, instead of having been replaced
  *
  * READs that were for this fd go back; if there are any, the object is opened
  * again, unless that has led nowhere too often.  If its OPEN is not answered yet
@@ -222,12 +253,12 @@ static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct
  *
  * Context: may sleep.
  */
-void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id)
+void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id, bool closed)
 {
 	struct cachefiles_req *req = cachefiles_od_open_req_alloc(object);
 	struct cachefiles_req *read, *next;
-	bool give_up = false;
 	LIST_HEAD(filled);
+	LIST_HEAD(failed);
 
 	scoped_guard(spinlock, &object->lock) {
 		if (object->object_id != object_id || !object->fd_live)
@@ -240,56 +271,55 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		cachefiles_od_hold_reads(object, &filled);
 		if (list_empty_careful(&object->held))
 			break;
-		give_up = !req || ++object->nr_fruitless > CACHEFILES_MAX_FRUITLESS;
-		if (!give_up) {
-			cachefiles_od_object_begin_open(object, req);
-			req = NULL;
-		} else {
+		object->nr_fruitless += closed;
+		if (object->nr_fruitless > CACHEFILES_MAX_FRUITLESS) {
 			object->nr_fruitless = 0;
+			cachefiles_reqs_move_held(&cachefiles_od(object)->reqs, &object->held,
+						  &failed);
+			break;
 		}
+		cachefiles_od_object_begin_open(object, req);
+		req = NULL;
 	}
 	list_for_each_entry_safe(read, next, &filled, link) {
 		read->end(read, 0);
 		cachefiles_req_put(read);
 	}
-	if (give_up)
-		cachefiles_od_fail_held(object, -EIO);
+	cachefiles_od_fail_held(object, &failed, -EIO);
 	if (req)
 		cachefiles_req_discard(req);
 	else
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+		cachefiles_ondemand_kick(cachefiles_od(object));
 }
 
 /**
  * cachefiles_od_object_restore - treat an object as unknown to the daemon
  * @object: the object
  *
- * An OPEN that was delivered is queued again.  An object that is open loses its
- * fd, though somebody may still have it.
+ * An OPEN that was delivered is replaced by a new one.  An object that is open
+ * loses its fd, though somebody may still have it.
  *
  * Context: may sleep.
  */
 void cachefiles_od_object_restore(struct cachefiles_od_object *object)
 {
+	struct cachefiles_reqs *table = &cachefiles_od(object)->reqs;
+	struct cachefiles_req *req = NULL;
 	u32 object_id = 0;
 
 	scoped_guard(spinlock, &object->lock) {
-		if (object->state == CACHEFILES_OD_OPENING) {
-			u32 id = cachefiles_od_new_id(object);
-
-			/* The fd that it went with is for the daemon before. */
-			if (cachefiles_req_resend(object->open_req, id)) {
-				object->object_id = id;
-				object->fd_live = false;
-			}
-		} else if (object->state == CACHEFILES_OD_OPEN) {
+		if (object->state == CACHEFILES_OD_OPENING)
+			req = cachefiles_req_take(table, object->open_req->id,
+						  CACHEFILES_OP_OPEN, object);
+		else if (object->state == CACHEFILES_OD_OPEN)
 			object_id = object->object_id;
-		}
+	}
+	if (req) {
+		cachefiles_od_object_ask_again(object, req);
+		cachefiles_req_put(req);
 	}
 	if (object_id)
-		cachefiles_od_object_lost_fd(object, object_id);
-	else
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+		cachefiles_od_object_lost_fd(object, object_id, false);
 }
 
 /**
@@ -353,6 +383,6 @@ void cachefiles_od_object_drop(struct cachefiles_od_object *object)
 	if (close)
 		cachefiles_req_discard(close);
 	else
-		cachefiles_reqs_kick(&cachefiles_od(object)->reqs);
+		cachefiles_ondemand_kick(cachefiles_od(object));
 	cachefiles_store_flush_soon(object, 0);
 }

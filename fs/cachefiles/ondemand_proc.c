@@ -53,8 +53,10 @@ static void cachefiles_od_show_reqs(struct seq_file *m, struct cachefiles_reqs *
 
 	guard(spinlock)(&table->ids.xa_lock);
 	xa_for_each(&table->ids, id, req) {
-		if (req->state == CACHEFILES_REQ_NEW || !left--)
+		if (req->state == CACHEFILES_REQ_NEW)
 			continue;
+		if (!left--)
+			break;
 		seq_printf(m, "  request id=%u op=%s state=%s age_ms=%lld object_id=%u",
 			   req->id, cachefiles_opcodes[req->opcode],
 			   cachefiles_req_states[req->state], ktime_ms_delta(now, req->since),

@@ -121,7 +121,7 @@ void cachefiles_store_release_volume(struct cachefiles_od_volume *volume)
 }
 
 /* The fan-out directory of an object, made and pinned when first needed. */
-static struct dentry *cachefiles_store_fanout(struct cachefiles_od_object *object)
+static struct dentry *cachefiles_store_make_fanout(struct cachefiles_od_object *object)
 {
 	struct cachefiles_od_volume *volume = object->volume;
 	u8 index = object->key_hash;
@@ -148,6 +148,14 @@ static struct dentry *cachefiles_store_fanout(struct cachefiles_od_object *objec
 		return ERR_PTR(ret);
 	}
 	return fan;
+}
+
+static struct dentry *cachefiles_store_fanout(struct cachefiles_od_object *object)
+{
+	struct dentry *fan = cachefiles_store_make_fanout(object);
+
+	/* The plain mode's word for a cache that is too full. */
+	return fan == ERR_PTR(-ENOBUFS) ? ERR_PTR(-ENOSPC) : fan;
 }
 
 /* Look the cache file up, and create it, under its final name, if there is none. */
@@ -242,6 +250,7 @@ static int cachefiles_store_open_file(struct cachefiles_od_object *object)
 	}
 	dput(path.dentry);
 	object->file = file;
+	object->wb_err = filemap_sample_wb_err(file->f_mapping);
 	cachefiles_store_read_record(object);
 	/* Nothing else updates it, and who culls goes by it. */
 	touch_atime(&file->f_path);
@@ -379,68 +388,150 @@ int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size)
 }
 
 /*
- * The cache disk has lost what was written to it.  Whatever the map on disk
- * does not have is missing again, and asked for again.
+ * Chunks of the map that are written back together.  The error of a writeback
+ * is told once, for the whole file, so none may be written before all the data
+ * has been flushed.
  */
-static void cachefiles_store_lost(struct cachefiles_od_object *object, unsigned long index,
-				  __le64 *buf, int error)
-{
-	loff_t pos = cachefiles_data_end(object->size) +
-		     (loff_t)index * CACHEFILES_MAP_CHUNK_BYTES;
+#define CACHEFILES_FLUSH_BATCH	16
 
-	pr_err_ratelimited("writing back %s/%s failed (%d): what was not safe is missing again\n",
-			   object->volume->key, object->key, error);
-	if (kernel_read(object->file, buf, CACHEFILES_MAP_CHUNK_BYTES, &pos) !=
-	    CACHEFILES_MAP_CHUNK_BYTES)
-		memset(buf, 0, CACHEFILES_MAP_CHUNK_BYTES);
-	cachefiles_fetch_lost(object, index, buf);
+struct cachefiles_flush {
+	unsigned long	next;
+	unsigned int	nr;
+	unsigned long	index[CACHEFILES_FLUSH_BATCH];
+	__le64		map[CACHEFILES_FLUSH_BATCH][CACHEFILES_MAP_CHUNK_BYTES / sizeof(__le64)];
+};
+
+static loff_t cachefiles_store_map_pos(struct cachefiles_od_object *object, unsigned long index)
+{
+	return cachefiles_data_end(object->size) + (loff_t)index * CACHEFILES_MAP_CHUNK_BYTES;
 }
 
-static void cachefiles_store_flush_chunk(struct cachefiles_od_object *object, unsigned long index,
-					 __le64 *buf)
+/* Copy the next chunks that have changed; what is in the copies has been written. */
+static void cachefiles_store_collect(struct cachefiles_od_object *object,
+				     struct cachefiles_flush *flush)
 {
-	loff_t chunk = (loff_t)CACHEFILES_MAP_CHUNK_BITS << CACHEFILES_GRANULE_SHIFT;
-	loff_t data_end = cachefiles_data_end(object->size);
-	loff_t start = index * chunk, end = min(start + chunk, data_end);
-	loff_t pos = data_end + (loff_t)index * CACHEFILES_MAP_CHUNK_BYTES;
-	ssize_t ret;
-
-	/* The copy before the flush: it has nothing that the flush has not. */
-	scoped_guard(spinlock, &object->lock)
-		if (!cachefiles_map_store_chunk(&object->map, index, buf))
-			return;
-	ret = cachefiles_inject_write_error() ?: vfs_fsync_range(object->file, start, end - 1, 1);
-	if (ret) {
-		cachefiles_store_lost(object, index, buf, ret);
-		return;
-	}
-	ret = kernel_write(object->file, buf, CACHEFILES_MAP_CHUNK_BYTES, &pos);
-	if (ret != CACHEFILES_MAP_CHUNK_BYTES)
-		xa_set_mark(&object->map.chunks, index, CACHEFILES_MAP_DIRTY);
-}
-
-/* Write back what has been marked present since the last time. */
-static void cachefiles_store_flush(struct cachefiles_od_object *object)
-{
-	__le64 *buf __free(kfree) = NULL;
 	unsigned long index;
 	void *entry;
 
-	if (object->size < 0 || object->stored_full || xa_empty(&object->map.chunks))
-		return;
-	buf = kmalloc(CACHEFILES_MAP_CHUNK_BYTES, GFP_KERNEL);
-	if (!buf)
-		return;
-	xa_for_each_marked(&object->map.chunks, index, entry, CACHEFILES_MAP_DIRTY)
-		cachefiles_store_flush_chunk(object, index, buf);
+	flush->nr = 0;
+	guard(spinlock)(&object->lock);
+	for (index = flush->next,
+	     entry = xa_find(&object->map.chunks, &index, ULONG_MAX, CACHEFILES_MAP_DIRTY); entry;
+	     entry = xa_find_after(&object->map.chunks, &index, ULONG_MAX, CACHEFILES_MAP_DIRTY)) {
+		flush->next = index + 1;
+		if (!cachefiles_map_store_chunk(&object->map, index, flush->map[flush->nr]))
+			continue;
+		flush->index[flush->nr++] = index;
+		if (flush->nr == CACHEFILES_FLUSH_BATCH)
+			break;
+	}
+}
 
-	if (!READ_ONCE(object->full) || xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
+static void cachefiles_store_mark_dirty(struct cachefiles_od_object *object,
+					struct cachefiles_flush *flush)
+{
+	while (flush->nr)
+		xa_set_mark(&object->map.chunks, flush->index[--flush->nr], CACHEFILES_MAP_DIRTY);
+}
+
+static bool cachefiles_store_has_failed(struct cachefiles_od_object *object)
+{
+	return filemap_check_wb_err(object->file->f_mapping, READ_ONCE(object->wb_err));
+}
+
+/*
+ * Write back what has been marked present since the last time, in one pass: what
+ * is filled behind it has queued the next.
+ *
+ * Return: 0, also if there is more to do later; or an error if the file system
+ * has lost what was written to it.
+ */
+static int cachefiles_store_flush(struct cachefiles_od_object *object,
+				  struct cachefiles_flush *flush)
+{
+	int ret;
+
+	flush->next = 0;
+	for (;;) {
+		unsigned int i;
+
+		cachefiles_store_collect(object, flush);
+		if (!flush->nr && !cachefiles_store_has_failed(object))
+			break;
+		ret = cachefiles_inject_write_error() ?:
+			vfs_fsync_range(object->file, 0, cachefiles_data_end(object->size) - 1, 1);
+		if (ret) {
+			cachefiles_store_mark_dirty(object, flush);
+			return ret;
+		}
+		WRITE_ONCE(object->wb_err, READ_ONCE(object->file->f_wb_err));
+		for (i = 0; i < flush->nr; i++) {
+			loff_t pos = cachefiles_store_map_pos(object, flush->index[i]);
+
+			if (kernel_write(object->file, flush->map[i], CACHEFILES_MAP_CHUNK_BYTES,
+					 &pos) != CACHEFILES_MAP_CHUNK_BYTES) {
+				/* No harm: the next fill tries again. */
+				cachefiles_store_mark_dirty(object, flush);
+				return 0;
+			}
+		}
+	}
+
+	if (!READ_ONCE(object->full) ||
+	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
 	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
-		return;
-	object->stored_full = true;
+		return 0;
+	WRITE_ONCE(object->stored_full, true);
 	/* Nobody asks the map of a full object. */
 	guard(spinlock)(&object->lock);
 	cachefiles_map_destroy(&object->map);
+	return 0;
+}
+
+/*
+ * The cache's disk has lost what was written to it.  Whatever the map on disk
+ * does not have is missing again, and will be asked for again.
+ */
+static void cachefiles_store_lost(struct cachefiles_od_object *object, int error)
+{
+	__le64 *buf __free(kfree) = kmalloc(CACHEFILES_MAP_CHUNK_BYTES, GFP_KERNEL | __GFP_NOFAIL);
+	unsigned long index;
+	void *entry;
+
+	lockdep_assert_held(&object->fill_mutex);
+	pr_err_ratelimited("writing back %s/%s failed (%d): what was not safe is missing again\n",
+			   object->volume->key, object->key, error);
+	xa_for_each_marked(&object->map.chunks, index, entry, CACHEFILES_MAP_DIRTY) {
+		loff_t pos = cachefiles_store_map_pos(object, index);
+
+		if (kernel_read(object->file, buf, CACHEFILES_MAP_CHUNK_BYTES, &pos) !=
+		    CACHEFILES_MAP_CHUNK_BYTES)
+			memset(buf, 0, CACHEFILES_MAP_CHUNK_BYTES);
+		cachefiles_fetch_lost(object, index, buf);
+	}
+	if (object->partial)
+		memset(object->partial, 0, CACHEFILES_NR_PARTIAL * sizeof(*object->partial));
+	/* Reads may go on, up to the next error after those that the flush heard of. */
+	WRITE_ONCE(object->wb_err, READ_ONCE(object->file->f_wb_err));
+}
+
+/**
+ * cachefiles_store_suspect - may the cache file have lost what was written?
+ * @object: the object, open
+ *
+ * Between the failure of a writeback and the flush that hears of it, a page may
+ * be dropped and be read back as zeros, while the map still has it.
+ *
+ * Context: any.
+ * Return: true if a read of the cache file is not to be trusted; the flush that
+ * puts it right has been queued.
+ */
+bool cachefiles_store_suspect(struct cachefiles_od_object *object)
+{
+	if (likely(READ_ONCE(object->stored_full) || !cachefiles_store_has_failed(object)))
+		return false;
+	cachefiles_store_flush_soon(object, 0);
+	return true;
 }
 
 static void cachefiles_store_close(struct cachefiles_od_object *object)
@@ -448,8 +539,30 @@ static void cachefiles_store_close(struct cachefiles_od_object *object)
 	if (!object->file)
 		return;
 	cachefiles_store_unmark(file_inode(object->file));
-	fput(object->file);
+	/* Now, and not some time: the disk may be waited for to be unmounted. */
+	__fput_sync(object->file);
 	object->file = NULL;
+}
+
+static void cachefiles_store_flush_object(struct cachefiles_od_object *object, bool locked)
+{
+	struct cachefiles_flush *flush;
+	int error;
+
+	if (!object->file || object->size < 0 || object->stored_full)
+		return;
+	flush = kvmalloc_obj(*flush);
+	if (!flush)
+		return;
+	error = cachefiles_store_flush(object, flush);
+	kvfree(flush);
+	if (!error)
+		return;
+	if (!locked)
+		mutex_lock(&object->fill_mutex);
+	cachefiles_store_lost(object, error);
+	if (!locked)
+		mutex_unlock(&object->fill_mutex);
 }
 
 /**
@@ -467,13 +580,14 @@ void cachefiles_store_flush_work(struct work_struct *work)
 	/* A fill that is under way gets marked; one that comes now finds no file. */
 	if (close)
 		mutex_lock(&object->fill_mutex);
-	if (object->file) {
-		scoped_with_creds(cachefiles_od(object)->cred)
-			cachefiles_store_flush(object);
-	}
+	scoped_with_creds(cachefiles_od(object)->cred)
+		cachefiles_store_flush_object(object, close);
 	if (close) {
 		cachefiles_store_close(object);
 		object->closed = true;
+		/* That last fill may have queued this again. */
+		if (cancel_delayed_work(&object->flush_work))
+			cachefiles_od_object_put(object);
 		mutex_unlock(&object->fill_mutex);
 		cachefiles_od_object_forget(object);
 	}

@@ -85,10 +85,6 @@ void erofs_ondemand_init_super(struct super_block *sb)
 	snprintf(sb->s_id, sizeof(sb->s_id), "%u:%u-%s", MAJOR(sb->s_dev), MINOR(sb->s_dev),
 		 sbi->fsid);
 	sb->s_bdi->ra_pages = EROFS_ONDEMAND_RA_BYTES >> PAGE_SHIFT;
-#ifdef CONFIG_EROFS_FS_ZIP
-	/* A reader waits for its folio, killably, and not for the decompression. */
-	sbi->sync_decompress = EROFS_SYNC_DECOMPRESS_FORCE_OFF;
-#endif
 }
 
 /**
@@ -106,6 +102,8 @@ void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 
 	if (!erofs_is_ondemand(sbi) || !sbi->dif0.file)
 		return;
+	/* Shared inodes are read through those of another mount from now on. */
+	WRITE_ONCE(sbi->ondemand_shut, true);
 	cachefiles_ondemand_shutdown(sbi->dif0.file);
 	idr_for_each_entry(&sbi->devs->tree, dif, id)
 		if (dif->file)

@@ -19,6 +19,11 @@ void erofs_ondemand_init_super(struct super_block *sb);
 void erofs_ondemand_shutdown(struct erofs_sb_info *sbi);
 void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev);
 
+static inline bool erofs_ondemand_is_shut(const struct erofs_sb_info *sbi)
+{
+	return READ_ONCE(sbi->ondemand_shut);
+}
+
 /*
  * Was an address of the whole image resolved into another blob?  Then it is no
  * longer one that can be compared with the next.
@@ -67,6 +72,11 @@ static inline void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 
 static inline void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 {
+}
+
+static inline bool erofs_ondemand_is_shut(const struct erofs_sb_info *sbi)
+{
+	return false;
 }
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
