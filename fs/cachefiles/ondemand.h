@@ -421,6 +421,8 @@ struct cachefiles_blob {
  *	this has ended
  * @iocb: the caller's
  * @iter: where the data goes; the caller keeps what it points to
+ * @data: its first byte in the memory that has just been written to the cache
+ *	file, NULL if it is to be read from there
  * @work: does the reading if the task that filled the cache is being killed
  * @error: what it ends with, 0 if its granules are present
  */
@@ -430,6 +432,7 @@ struct cachefiles_read_op {
 	struct cachefiles_od_object	*object;
 	struct kiocb			*iocb;
 	struct iov_iter			iter;
+	const void			*data;
 	struct work_struct		work;
 	int				error;
 };
@@ -495,7 +498,7 @@ void cachefiles_odfd_set_sent(struct file *file);
 /* ondemand_fetch.c */
 void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, unsigned long last);
 void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long first,
-			     unsigned long last, struct list_head *ended);
+			     unsigned long last, const void *data, struct list_head *ended);
 void cachefiles_fetch_finish(struct list_head *ended);
 ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned long first,
 			      unsigned long last);

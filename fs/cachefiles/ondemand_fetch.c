@@ -51,7 +51,12 @@ static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 	struct kiocb *iocb = op->iocb;
 	ssize_t ret = op->error;
 
-	if (!ret) {
+	if (op->data) {
+		size_t len = min_t(u64, iov_iter_count(&iter), object->size - iocb->ki_pos);
+
+		ret = copy_to_iter(op->data, len, &iter);
+		ret += iov_iter_zero(iov_iter_count(&iter), &iter);
+	} else if (!ret) {
 		ret = cachefiles_blob_read_file(object, iocb->ki_pos, &iter);
 		/* A killed task can't wait for a folio, but the reader can. */
 		if (ret == -EINTR && fatal_signal_pending(current)) {
@@ -121,6 +126,8 @@ static bool cachefiles_od_fail_reads(struct cachefiles_od_object *object, unsign
  * @object: the object
  * @first: first granule
  * @last: last granule; the map is prepared for the range
+ * @data: what has been written to them, kept until @ended has been finished; or
+ *	NULL if it is not all in one place
  * @ended: where to put the reads that this satisfies, for
  *	cachefiles_fetch_finish()
  *
@@ -130,7 +137,7 @@ static bool cachefiles_od_fail_reads(struct cachefiles_od_object *object, unsign
  * Context: under fill_mutex.
  */
 void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long first,
-			     unsigned long last, struct list_head *ended)
+			     unsigned long last, const void *data, struct list_head *ended)
 {
 	struct interval_tree_node *node, *next;
 	unsigned long added;
@@ -151,8 +158,13 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 			unsigned long end = node->last;
 
 			next = interval_tree_iter_next(node, first, last);
-			if (cachefiles_od_next_missing(object, node->start, end) > end)
-				cachefiles_read_op_remove(object, op, 0, ended);
+			if (cachefiles_od_next_missing(object, node->start, end) <= end)
+				continue;
+			/* It need not be read back if all of it has come just now. */
+			if (data && node->start >= first && end <= last)
+				op->data = data + op->iocb->ki_pos -
+					   ((loff_t)first << CACHEFILES_GRANULE_SHIFT);
+			cachefiles_read_op_remove(object, op, 0, ended);
 		}
 	}
 	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_FILLED_BYTES,

@@ -15,7 +15,7 @@
  * can take for ever, and must not happen under a lock of the cache's file system
  * or under fill_mutex.
  */
-#define CACHEFILES_FILL_CHUNK	SZ_128K
+#define CACHEFILES_FILL_CHUNK	SZ_512K
 
 static ssize_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t pos, void *buf,
 				    size_t len)
@@ -67,11 +67,11 @@ static bool cachefiles_fill_partial(struct cachefiles_od_object *object, unsigne
 	return true;
 }
 
-/* These bytes of missing granules have been written. */
-static void cachefiles_fill_mark(struct cachefiles_od_object *object, loff_t pos, size_t len,
-				 struct list_head *ended)
+/* These bytes of missing granules have been written, from @buf. */
+static void cachefiles_fill_mark(struct cachefiles_od_object *object, loff_t pos, const void *buf,
+				 size_t len, struct list_head *ended)
 {
-	loff_t end = pos + len;
+	loff_t begin = pos, end = pos + len;
 
 	while (pos < end) {
 		unsigned long granule = cachefiles_granule(pos), last = granule;
@@ -81,10 +81,10 @@ static void cachefiles_fill_mark(struct cachefiles_od_object *object, loff_t pos
 		if (pos == start && end - start >= size) {
 			last = end == object->size ? cachefiles_granule(end - 1) :
 						     cachefiles_granule(end) - 1;
-			cachefiles_fetch_filled(object, granule, last, ended);
+			cachefiles_fetch_filled(object, granule, last, buf + (pos - begin), ended);
 		} else if (cachefiles_fill_partial(object, granule, pos - start,
 						   min_t(u64, end - start, size), size)) {
-			cachefiles_fetch_filled(object, granule, granule, ended);
+			cachefiles_fetch_filled(object, granule, granule, NULL, ended);
 		}
 		pos = (loff_t)(last + 1) << CACHEFILES_GRANULE_SHIFT;
 	}
@@ -132,7 +132,7 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 			n = cachefiles_fill_file(object, pos + done, buf + done, n);
 			if (n < 0)
 				return done ?: n;
-			cachefiles_fill_mark(object, pos + done, n, ended);
+			cachefiles_fill_mark(object, pos + done, buf + done, n, ended);
 		}
 		done += n;
 	}
