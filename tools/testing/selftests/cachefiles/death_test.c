@@ -4,8 +4,10 @@
  * and the next daemon takes over what there is.
  */
 #include <signal.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/stat.h>
 
 #include "kselftest_harness.h"
 #include "odserver.h"
@@ -135,6 +137,36 @@ TEST_F(death, rebind_and_mount_again)
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
 	ASSERT_EQ(0, cf_read_start(&s->env, &t, "m2/f00", 0, FILE_SIZE));
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+}
+
+/* A daemon on another directory has nothing to do with the mounts of this. */
+TEST_F(death, another_directory)
+{
+	struct scene *s = &self->s;
+	char dir[128], buf[100];
+	struct cf_msg m;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	close(s->fd);
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+
+	snprintf(dir, sizeof(dir), "%s", s->env.root);
+	snprintf(s->env.root, sizeof(s->env.root), "%.100s/other", dir);
+	ASSERT_EQ(0, mkdir(s->env.root, 0755));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand"));
+	EXPECT_EQ(-EIO, cf_read(&s->env, SCENE_FILE, 0, 100, buf));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, 0));
+
+	/* The same name is another object there. */
+	ASSERT_EQ(0, scene_mount(s, "m2", "fsid=img"));
+	EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
+	EXPECT_EQ(0, cf_umount(&s->env, "m2", 0));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
+	EXPECT_EQ(s->object, m.object);
+	close(s->fd);
+	EXPECT_EQ(0, cf_dev_close(&s->env));
+	snprintf(s->env.root, sizeof(s->env.root), "%s", dir);
 }
 
 /* A daemon process that is killed at a given point. */

@@ -3,9 +3,11 @@
  * OPEN: every outcome of it, as mount(2) sees it.
  */
 #include <limits.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mount.h>
+#include <sys/vfs.h>
 
 #include "kselftest_harness.h"
 #include "scene.h"
@@ -34,6 +36,26 @@ TEST_F(open, ok)
 	ASSERT_EQ(0, scene_read_start(&self->s, &t, 0, 64 << 10));
 	EXPECT_EQ(0, scene_serve(&self->s, &t));
 	EXPECT_EQ(0, scene_check(&self->s, &t, 0, 64 << 10));
+}
+
+/* What is mounted stays what it is, whatever a remount says. */
+TEST_F(open, remount)
+{
+	struct scene *s = &self->s;
+	struct statfs st;
+	struct cf_task t;
+	char path[256];
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img,domain_id=dom"));
+	snprintf(path, sizeof(path), "%s/m", s->env.tmp);
+	mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, "fsid=x,domain_id=y");
+	mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, "device=z");
+	EXPECT_EQ(0, mount(NULL, path, NULL, MS_REMOUNT | MS_RDONLY, NULL));
+	EXPECT_EQ(0, statfs(path, &st));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, 64 << 10));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, scene_check(s, &t, 0, 64 << 10));
+	EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
 }
 
 /* Whatever errno the daemon gives is what mount(2) gives. */
