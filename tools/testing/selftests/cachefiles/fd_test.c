@@ -280,9 +280,9 @@ TEST_F(fd, seek_data_and_hole)
 
 	/* The metadata is there, the file is not. */
 	EXPECT_EQ(0, lseek(fd, 0, SEEK_DATA));
-	EXPECT_EQ(IMG_META_END, lseek(fd, 0, SEEK_HOLE));
-	EXPECT_EQ(IMG_DIR_POS, lseek(fd, IMG_META_END, SEEK_DATA));
-	EXPECT_EQ(IMG_DIR_POS + GRANULE, lseek(fd, IMG_DIR_POS, SEEK_HOLE));
+	EXPECT_EQ(IMG_AROUND, lseek(fd, 0, SEEK_HOLE));
+	EXPECT_EQ(IMG_DIR_POS, lseek(fd, IMG_AROUND, SEEK_DATA));
+	EXPECT_EQ(IMG_DIR_POS + IMG_AROUND, lseek(fd, IMG_DIR_POS, SEEK_HOLE));
 	EXPECT_EQ(-1, lseek(fd, pos, SEEK_DATA));
 	EXPECT_EQ(ENXIO, errno);
 	EXPECT_EQ(pos + 5, lseek(fd, pos + 5, SEEK_HOLE));

@@ -14,6 +14,7 @@
 #define IMG_META_END	8192		/* superblock and inodes end here */
 #define IMG_DIR_POS	0x100000	/* the root directory's block */
 #define IMG_DATA_POS	0x200000	/* the first file */
+#define IMG_AROUND	0x20000		/* a miss asks for less than this around */
 #define IMG_GAP		0x100000	/* between two files */
 
 struct img_file {

@@ -37,7 +37,6 @@ static void serve(struct __test_metadata *_metadata,
 {
 	od_init(srv, s->env.dev);
 	od_add(srv, "img", s->img.data, s->img.size);
-	srv->edge = threads > 1;
 	ASSERT_EQ(0, od_run(srv, threads));
 }
 

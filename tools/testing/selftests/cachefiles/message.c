@@ -148,6 +148,10 @@ int cf_quiet(int dev, int ms)
 
 	if (ret == -ETIME)
 		return 0;
+	if (!ret && m.op == CACHEFILES_OP_READ)
+		ksft_print_msg("READ %llu+%llu of object %u\n",
+			       (unsigned long long)m.off,
+			       (unsigned long long)m.size, m.object);
 	return ret ?: bad("no message was expected", &m);
 }
 

@@ -339,7 +339,7 @@ TEST_F(metadata, one_retry)
 
 	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
 	ASSERT_EQ(0, scene_open(s, s->img.size));
-	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, IMG_META_END));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, IMG_AROUND));
 	ASSERT_EQ(0, scene_absorb(s, &t));
 	ASSERT_EQ(0, cf_wait(&t, WAIT_MS));
 

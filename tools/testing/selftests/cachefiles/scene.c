@@ -85,10 +85,11 @@ int scene_absorb(struct scene *s, struct cf_task *t)
 	}
 }
 
+/* With its neighbourhood, so that nothing is asked for any more. */
 int scene_fill_metadata(struct scene *s)
 {
-	return cf_fill(s->fd, s->img.data, 0, IMG_META_END) ?:
-	       cf_fill(s->fd, s->img.data, IMG_DIR_POS, GRANULE);
+	return cf_fill(s->fd, s->img.data, 0, IMG_AROUND) ?:
+	       cf_fill(s->fd, s->img.data, IMG_DIR_POS, IMG_AROUND);
 }
 
 /* Mount on <tmp>/<name>, with the metadata filled and nothing else. */
