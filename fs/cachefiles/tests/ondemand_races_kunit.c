@@ -19,7 +19,7 @@ static bool die(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	bool moved = reqs_kunit_kill(rk, req);
 
-	cachefiles_reqs_kill(&rk->table);
+	cachefiles_reqs_kill(rk->table);
 	return moved;
 }
 
@@ -128,21 +128,6 @@ static const struct race races[] = {
 	{ "kill, deferred work: it is over",
 	  DEFERRED, die, reqs_kunit_undefer, true, false, DONE, -EIO },
 
-	{ "resend, answer: the answer of the daemon before is void",
-	  AT(SENT), reqs_kunit_resend, reqs_kunit_answer, true, false, AT(QUEUED) },
-	{ "answer, resend: it was answered",
-	  AT(SENT), reqs_kunit_answer, reqs_kunit_resend, true, false, DONE, ANSWERED },
-	{ "resend, cancel: it leaves the queue",
-	  AT(SENT), reqs_kunit_resend, reqs_kunit_cancel, true, true, DONE, CANCELLED },
-	{ "cancel, resend: it is over",
-	  AT(SENT), reqs_kunit_cancel, reqs_kunit_resend, true, false, DONE, CANCELLED },
-	{ "resend, resend: once in the queue",
-	  AT(SENT), reqs_kunit_resend, reqs_kunit_resend, true, false, AT(QUEUED) },
-	{ "resend, sent: not delivered yet, so not to be delivered again",
-	  AT(SENDING), reqs_kunit_resend, reqs_kunit_sent, false, true, AT(SENT) },
-	{ "sent, resend: delivered again",
-	  AT(SENDING), reqs_kunit_sent, reqs_kunit_resend, true, true, AT(QUEUED) },
-
 	{ "cancel, sent: the message means nothing",
 	  AT(SENDING), reqs_kunit_cancel, reqs_kunit_sent, true, false, DONE, CANCELLED },
 	{ "sent, cancel: it was sent",
@@ -242,17 +227,17 @@ static void races_nothing_after_death(struct kunit *test)
 	struct cachefiles_req *req = reqs_kunit_new(test, CACHEFILES_OP_READ, rk->object);
 	struct cachefiles_req *late;
 
-	cachefiles_reqs_kill(&rk->table);
+	cachefiles_reqs_kill(rk->table);
 	late = reqs_kunit_new(test, CACHEFILES_OP_READ, rk->object);
 	KUNIT_EXPECT_EQ(test, cachefiles_req_submit(req, NULL), -EIO);
 	KUNIT_EXPECT_EQ(test, cachefiles_req_submit(late, &rk->held), -EIO);
 	REQS_EXPECT(test, req, CACHEFILES_REQ_NEW, 2);
 	REQS_EXPECT(test, late, CACHEFILES_REQ_NEW, 2);
-	KUNIT_EXPECT_EQ(test, rk->table.nr_live, 0);
-	cachefiles_reqs_kill(&rk->table);
+	KUNIT_EXPECT_EQ(test, rk->table->nr_live, 0);
+	cachefiles_reqs_kill(rk->table);
 
 	/* The next daemon gets what was not given up. */
-	cachefiles_reqs_revive(&rk->table, &rk->pollwq);
+	cachefiles_reqs_revive(rk->table, &rk->pollwq);
 	KUNIT_EXPECT_EQ(test, cachefiles_req_submit(req, NULL), 0);
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_pick(rk, req));
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_sent(rk, req));
@@ -274,7 +259,7 @@ static void races_kill_in_all_places(struct kunit *test)
 	for (i = 0; i < ARRAY_SIZE(places); i++)
 		reqs_kunit_bring(test, reqs_kunit_new(test, CACHEFILES_OP_READ, rk->object),
 				 places[i]);
-	cachefiles_reqs_kill(&rk->table);
+	cachefiles_reqs_kill(rk->table);
 	for (i = 0; i < ARRAY_SIZE(places); i++) {
 		unsigned int to = places[i] == AT(NEW) ? AT(NEW) : DONE;
 
@@ -285,10 +270,10 @@ static void races_kill_in_all_places(struct kunit *test)
 		if (to == DONE && places[i] != DONE)
 			REQS_EXPECT_ENDED(test, rk->reqs[i], -EIO);
 	}
-	KUNIT_EXPECT_EQ(test, rk->table.nr_live, 0);
-	KUNIT_EXPECT_FALSE(test, cachefiles_reqs_readable(&rk->table));
+	KUNIT_EXPECT_EQ(test, rk->table->nr_live, 0);
+	KUNIT_EXPECT_FALSE(test, cachefiles_reqs_readable(rk->table));
 	reqs_kunit_undefer(rk, rk->reqs[0]);
-	KUNIT_EXPECT_FALSE(test, cachefiles_reqs_readable(&rk->table));
+	KUNIT_EXPECT_FALSE(test, cachefiles_reqs_readable(rk->table));
 }
 
 #define STORM_REQS	200
@@ -314,7 +299,7 @@ static int storm_deliver(void *data)
 	prandom_seed_state(&rnd, atomic_inc_return(&storm->seeds));
 	while (!kthread_should_stop()) {
 		u64 first, last;
-		struct cachefiles_req *req = cachefiles_req_next(&storm->rk->table, &first, &last);
+		struct cachefiles_req *req = cachefiles_req_next(storm->rk->table, &first, &last);
 		u32 chance = prandom_u32_state(&rnd) % 64;
 
 		if (req) {
@@ -368,14 +353,11 @@ static int storm_object(void *data)
 		case 1 ... 4:
 			cachefiles_req_hold(req, &rk->held);
 			break;
-		case 5 ... 6:
-			cachefiles_req_resend(req, chance);
-			break;
-		case 7:
+		case 5:
 			cachefiles_req_grow(req, chance);
 			break;
-		case 8 ... 9:
-			cachefiles_reqs_release(&rk->table, &rk->held, chance);
+		case 6 ... 8:
+			cachefiles_reqs_release(rk->table, &rk->held, chance);
 			break;
 		}
 		cond_resched();
@@ -394,21 +376,21 @@ static void races_storm(struct kunit *test)
 	unsigned long end = jiffies + 30 * HZ;
 	unsigned int i;
 
-	enable_delayed_work(&rk->table.defer_work);
+	enable_delayed_work(&rk->table->defer_work);
 	for (i = 0; i < STORM_REQS; i++)
 		reqs_kunit_bring(test, reqs_kunit_new(test, CACHEFILES_OP_READ, rk->object),
 				 AT(QUEUED));
 	for (i = 0; i < ARRAY_SIZE(fns); i++)
 		threads[i] = kthread_run(fns[i], &storm, "reqs_kunit/%u", i);
-	while (READ_ONCE(rk->table.nr_live) && time_before(jiffies, end))
+	while (READ_ONCE(rk->table->nr_live) && time_before(jiffies, end))
 		schedule_timeout_uninterruptible(1);
 	for (i = 0; i < ARRAY_SIZE(fns); i++)
 		if (!IS_ERR(threads[i]))
 			kthread_stop(threads[i]);
 
 	KUNIT_EXPECT_GT(test, atomic_read(&storm.nr_sent), 0);
-	KUNIT_EXPECT_EQ(test, rk->table.nr_live, 0);
-	KUNIT_EXPECT_EQ(test, rk->table.max_live, STORM_REQS);
+	KUNIT_EXPECT_EQ(test, rk->table->nr_live, 0);
+	KUNIT_EXPECT_EQ(test, rk->table->max_live, STORM_REQS);
 	for (i = 0; i < STORM_REQS; i++)
 		REQS_EXPECT(test, rk->reqs[i], DONE, 1);
 }

@@ -21,7 +21,7 @@ const char * const reqs_kunit_places[] = {
 
 static void reqs_kunit_end(struct cachefiles_req *req, int error)
 {
-	struct reqs_kunit *rk = container_of(req->table, struct reqs_kunit, table);
+	struct reqs_kunit *rk = container_of(req->table, struct reqs_kunit, od.reqs);
 
 	rk->errors[req->id % REQS_KUNIT_MAX] = error;
 	atomic_inc(&rk->nr_ends[req->id % REQS_KUNIT_MAX]);
@@ -51,10 +51,12 @@ int reqs_kunit_init(struct kunit *test)
 	init_waitqueue_head(&rk->pollwq);
 	init_waitqueue_func_entry(&rk->waiter, reqs_kunit_wakeup);
 	add_wait_queue(&rk->pollwq, &rk->waiter);
-	cachefiles_reqs_init(&rk->table);
+	refcount_set(&rk->od.ref, 1); /* the test's */
+	rk->table = &rk->od.reqs;
+	cachefiles_reqs_init(rk->table);
 	/* For a busy machine a tenth of a second is nothing: let time stand still. */
-	disable_delayed_work(&rk->table.defer_work);
-	cachefiles_reqs_revive(&rk->table, &rk->pollwq);
+	disable_delayed_work(&rk->table->defer_work);
+	cachefiles_reqs_revive(rk->table, &rk->pollwq);
 	test->priv = rk;
 	return 0;
 }
@@ -67,7 +69,7 @@ void reqs_kunit_exit(struct kunit *test)
 
 	if (!rk)
 		return;
-	cachefiles_reqs_kill(&rk->table);
+	cachefiles_reqs_kill(rk->table);
 	for (i = 0; i < rk->nr_reqs; i++) {
 		struct cachefiles_req *req = rk->reqs[i];
 		bool submitted = req->state != CACHEFILES_REQ_NEW;
@@ -78,13 +80,14 @@ void reqs_kunit_exit(struct kunit *test)
 		KUNIT_EXPECT_EQ(test, refcount_read(&req->ref), 1);
 		cachefiles_req_put(req);
 	}
-	KUNIT_EXPECT_TRUE(test, xa_empty(&rk->table.ids));
-	KUNIT_EXPECT_EQ(test, rk->table.nr_live, 0);
+	KUNIT_EXPECT_TRUE(test, xa_empty(&rk->table->ids));
+	KUNIT_EXPECT_EQ(test, rk->table->nr_live, 0);
 	KUNIT_EXPECT_EQ(test, refcount_read(&rk->object->ref), 1);
-	KUNIT_EXPECT_TRUE(test, list_empty(&rk->table.queue));
-	KUNIT_EXPECT_TRUE(test, list_empty(&rk->table.deferred));
+	KUNIT_EXPECT_EQ(test, refcount_read(&rk->od.ref), 1);
+	KUNIT_EXPECT_TRUE(test, list_empty(&rk->table->queue));
+	KUNIT_EXPECT_TRUE(test, list_empty(&rk->table->deferred));
 	KUNIT_EXPECT_TRUE(test, list_empty(&rk->held));
-	cachefiles_reqs_destroy(&rk->table);
+	cachefiles_reqs_destroy(rk->table);
 }
 
 /* A request that is NEW, with a reference for the test. */
@@ -95,7 +98,7 @@ struct cachefiles_req *reqs_kunit_new(struct kunit *test, enum cachefiles_opcode
 	struct cachefiles_req *req;
 
 	KUNIT_ASSERT_LT(test, rk->nr_reqs, REQS_KUNIT_MAX);
-	req = cachefiles_req_alloc(&rk->table, opcode, object, reqs_kunit_end);
+	req = cachefiles_req_alloc(rk->table, opcode, object, reqs_kunit_end);
 	KUNIT_ASSERT_NOT_NULL(test, req);
 	rk->reqs[rk->nr_reqs++] = cachefiles_req_get(req);
 	KUNIT_ASSERT_EQ(test, reqs_kunit_nr_ends(rk, req), 0);
@@ -148,11 +151,11 @@ unsigned int reqs_kunit_place(struct reqs_kunit *rk, struct cachefiles_req *req)
 	unsigned int queued, deferred, held;
 	bool indexed;
 
-	guard(spinlock)(&rk->table.ids.xa_lock);
-	queued = times_on(&rk->table.queue, req);
-	deferred = times_on(&rk->table.deferred, req);
+	guard(spinlock)(&rk->table->ids.xa_lock);
+	queued = times_on(&rk->table->queue, req);
+	deferred = times_on(&rk->table->deferred, req);
 	held = times_on(&rk->held, req);
-	indexed = xa_load(&rk->table.ids, req->id) == req;
+	indexed = xa_load(&rk->table->ids, req->id) == req;
 	if (indexed == (req->state == CACHEFILES_REQ_DONE))
 		return REQS_KUNIT_LOST;
 	if (req->state == CACHEFILES_REQ_QUEUED && queued + deferred == 1 && !held)
@@ -205,7 +208,7 @@ bool reqs_kunit_run(struct kunit *test, bool (*fn)(struct reqs_kunit *, struct c
 bool reqs_kunit_pick(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	u64 first = 0, last = 0;
-	struct cachefiles_req *next = cachefiles_req_next(&rk->table, &first, &last);
+	struct cachefiles_req *next = cachefiles_req_next(rk->table, &first, &last);
 
 	if (next && next != req) {
 		cachefiles_req_unsend(next, CACHEFILES_REQ_FIRST);
@@ -253,16 +256,16 @@ bool reqs_kunit_undefer(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	bool deferred = reqs_kunit_place(rk, req) == REQS_KUNIT_DEFERRED;
 
-	enable_delayed_work(&rk->table.defer_work);
-	schedule_delayed_work(&rk->table.defer_work, 0);
-	flush_delayed_work(&rk->table.defer_work);
-	disable_delayed_work_sync(&rk->table.defer_work);
+	enable_delayed_work(&rk->table->defer_work);
+	schedule_delayed_work(&rk->table->defer_work, 0);
+	flush_delayed_work(&rk->table->defer_work);
+	disable_delayed_work_sync(&rk->table->defer_work);
 	return deferred;
 }
 
 bool reqs_kunit_answer(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
-	struct cachefiles_req *taken = cachefiles_req_take(&rk->table, req->id, req->opcode,
+	struct cachefiles_req *taken = cachefiles_req_take(rk->table, req->id, req->opcode,
 							   req->object);
 
 	if (!taken)
@@ -285,22 +288,17 @@ bool reqs_kunit_hold(struct reqs_kunit *rk, struct cachefiles_req *req)
 	return req->state != before;
 }
 
-bool reqs_kunit_resend(struct reqs_kunit *rk, struct cachefiles_req *req)
-{
-	return cachefiles_req_resend(req, req->object_id + 1);
-}
-
 bool reqs_kunit_release(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	u8 before = req->state;
 
-	cachefiles_reqs_release(&rk->table, &rk->held, req->object_id + 1);
+	cachefiles_reqs_release(rk->table, &rk->held, req->object_id + 1);
 	return req->state != before;
 }
 
 bool reqs_kunit_claim_held(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
-	struct cachefiles_req *held = cachefiles_reqs_claim_held(&rk->table, &rk->held);
+	struct cachefiles_req *held = cachefiles_reqs_claim_held(rk->table, &rk->held);
 
 	if (!held)
 		return false;
@@ -314,7 +312,7 @@ bool reqs_kunit_kill(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	u8 before = req->state;
 
-	cachefiles_reqs_kill(&rk->table);
-	cachefiles_reqs_revive(&rk->table, &rk->pollwq);
+	cachefiles_reqs_kill(rk->table);
+	cachefiles_reqs_revive(rk->table, &rk->pollwq);
 	return req->state != before;
 }

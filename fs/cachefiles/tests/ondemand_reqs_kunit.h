@@ -20,6 +20,7 @@
 
 /**
  * struct reqs_kunit - a request table under test, with a daemon
+ * @od: the instance that it is in; nothing else of it is used but its references
  * @table: the table
  * @pollwq: the daemon's wait queue
  * @waiter: on @pollwq, counts @nr_wakeups
@@ -32,7 +33,8 @@
  * @nr_reqs: how many
  */
 struct reqs_kunit {
-	struct cachefiles_reqs		table;
+	struct cachefiles_ondemand	od;
+	struct cachefiles_reqs		*table;
 	wait_queue_head_t		pollwq;
 	struct wait_queue_entry		waiter;
 	struct cachefiles_od_object	*object;
@@ -65,7 +67,6 @@ bool reqs_kunit_undefer(struct reqs_kunit *rk, struct cachefiles_req *req);
 bool reqs_kunit_answer(struct reqs_kunit *rk, struct cachefiles_req *req);
 bool reqs_kunit_cancel(struct reqs_kunit *rk, struct cachefiles_req *req);
 bool reqs_kunit_hold(struct reqs_kunit *rk, struct cachefiles_req *req);
-bool reqs_kunit_resend(struct reqs_kunit *rk, struct cachefiles_req *req);
 bool reqs_kunit_release(struct reqs_kunit *rk, struct cachefiles_req *req);
 bool reqs_kunit_claim_held(struct reqs_kunit *rk, struct cachefiles_req *req);
 bool reqs_kunit_kill(struct reqs_kunit *rk, struct cachefiles_req *req);
