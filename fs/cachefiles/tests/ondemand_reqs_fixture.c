@@ -149,14 +149,15 @@ static unsigned int times_on(struct list_head *list, struct cachefiles_req *req)
 unsigned int reqs_kunit_place(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	unsigned int queued, deferred, held;
-	bool indexed;
+	bool indexed, done;
 
 	guard(spinlock)(&rk->table->ids.xa_lock);
 	queued = times_on(&rk->table->queue, req);
 	deferred = times_on(&rk->table->deferred, req);
 	held = times_on(&rk->held, req);
 	indexed = xa_load(&rk->table->ids, req->id) == req;
-	if (indexed == (req->state == CACHEFILES_REQ_DONE))
+	done = req->state == CACHEFILES_REQ_DONE;
+	if (indexed == done)
 		return REQS_KUNIT_LOST;
 	if (req->state == CACHEFILES_REQ_QUEUED && queued + deferred == 1 && !held)
 		return queued ? CACHEFILES_REQ_QUEUED : REQS_KUNIT_DEFERRED;
