@@ -56,7 +56,7 @@ struct seq_file;
  * The most that one READ asks for, in granules.  Neighbouring misses are merged
  * up to here; a readahead window stays several requests so that they overlap.
  */
-#define CACHEFILES_READ_GRANULES	(SZ_512K >> CACHEFILES_GRANULE_SHIFT)
+#define CACHEFILES_READ_GRANULES	(SZ_256K >> CACHEFILES_GRANULE_SHIFT)
 
 /* The names "I<volume key>" and "D<cookie key>"; cachefiles' own limit for keys. */
 #define CACHEFILES_VOLUME_KEY_MAX	(NAME_MAX - 1)

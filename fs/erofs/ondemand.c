@@ -21,7 +21,7 @@
  * Metadata is read block by block, each known only from the one before.  Ask
  * for its neighbourhood at once, which is likely to be metadata too.
  */
-#define EROFS_ONDEMAND_META_BYTES	SZ_64K
+#define EROFS_ONDEMAND_META_BYTES	SZ_128K
 
 /**
  * erofs_ondemand_open - open a blob of an image
