@@ -286,3 +286,62 @@ void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len)
 		cachefiles_fetch(object, cachefiles_granule(pos), cachefiles_granule(end - 1));
 }
 EXPORT_SYMBOL_GPL(cachefiles_ondemand_prefetch);
+
+/**
+ * struct cachefiles_wait - a read that a task waits for
+ * @iocb: the read
+ * @done: it has ended
+ * @ret: how
+ */
+struct cachefiles_wait {
+	struct kiocb		iocb;
+	struct completion	done;
+	long			ret;
+};
+
+static void cachefiles_wait_complete(struct kiocb *iocb, long ret)
+{
+	struct cachefiles_wait *wait = container_of(iocb, struct cachefiles_wait, iocb);
+
+	wait->ret = ret;
+	complete(&wait->done);
+}
+
+/**
+ * cachefiles_ondemand_wait - wait until a granule of a blob is present
+ * @file: the blob, from cachefiles_ondemand_open()
+ * @pos: a byte in it
+ *
+ * For a file system that is about to take locks under which it can only wait
+ * without end.  If the task is killed the blob is shut down.
+ *
+ * Context: process context; may sleep, killably.
+ * Return: 0, -EINTR if the task was killed, or the error of the read.
+ */
+int cachefiles_ondemand_wait(struct file *file, loff_t pos)
+{
+	void *buf __free(kfree) = kmalloc(CACHEFILES_GRANULE_SIZE, GFP_KERNEL);
+	struct kvec kvec = { .iov_base = buf, .iov_len = CACHEFILES_GRANULE_SIZE };
+	struct cachefiles_wait wait = {
+		.iocb.ki_filp		= file,
+		.iocb.ki_pos		= round_down(pos, CACHEFILES_GRANULE_SIZE),
+		.iocb.ki_complete	= cachefiles_wait_complete,
+	};
+	struct iov_iter iter;
+	ssize_t ret;
+
+	if (!buf)
+		return -ENOMEM;
+	init_completion(&wait.done);
+	iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, kvec.iov_len);
+	ret = cachefiles_blob_read_iter(&wait.iocb, &iter);
+	if (ret != -EIOCBQUEUED)
+		return min(ret, 0);
+	if (!wait_for_completion_killable(&wait.done))
+		return min(wait.ret, 0);
+	/* This ends the read, so it can be waited for. */
+	cachefiles_ondemand_shutdown(file);
+	wait_for_completion(&wait.done);
+	return -EINTR;
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_wait);

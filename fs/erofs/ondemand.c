@@ -41,24 +41,47 @@ struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key)
 	return cachefiles_ondemand_open(volume, key);
 }
 
+/* Open what device= names. */
+static int erofs_ondemand_open_devices(struct fs_context *fc)
+{
+	struct erofs_sb_info *sbi = fc->s_fs_info;
+	struct erofs_device_info *dif;
+	struct file *file;
+	int id;
+
+	idr_for_each_entry(&sbi->devs->tree, dif, id) {
+		file = erofs_ondemand_open(sbi, dif->path);
+		if (IS_ERR(file)) {
+			errorfc(fc, "blob %s can't be opened: %ld", dif->path, PTR_ERR(file));
+			return PTR_ERR(file);
+		}
+		dif->file = file;
+	}
+	return 0;
+}
+
 /**
- * erofs_ondemand_open_primary - open the blob that an image is named by
+ * erofs_ondemand_open_blobs - open the blobs that a mount names
  * @fc: the mount, with fsid=
+ *
+ * Before there is a superblock: sync(2) and others wait for one that is being
+ * set up, and no signal ends that.  So the daemon is waited for here, until the
+ * superblock of the image can be read.
  *
  * Context: as erofs_ondemand_open().
  * Return: 0 or -errno; the log of @fc says what can be done about it.
  */
-int erofs_ondemand_open_primary(struct fs_context *fc)
+int erofs_ondemand_open_blobs(struct fs_context *fc)
 {
 	struct erofs_sb_info *sbi = fc->s_fs_info;
 	struct file *file;
+	int err;
 
 	if (sbi->dif0.file)
 		return invalf(fc, "fsid= and a source file exclude each other");
 	file = erofs_ondemand_open(sbi, sbi->fsid);
 	if (IS_ERR(file)) {
-		int err = PTR_ERR(file);
-
+		err = PTR_ERR(file);
 		if (err == -ENOTCONN)
 			errorfc(fc, "no daemon has a cache bound in on-demand mode");
 		else if (err == -EINVAL)
@@ -68,7 +91,14 @@ int erofs_ondemand_open_primary(struct fs_context *fc)
 		return err;
 	}
 	sbi->dif0.file = file;
-	return 0;
+	err = erofs_ondemand_open_devices(fc);
+	if (err)
+		return err;
+	cachefiles_ondemand_prefetch(file, sbi->dif0.fsoff, EROFS_ONDEMAND_META_BYTES);
+	err = cachefiles_ondemand_wait(file, sbi->dif0.fsoff);
+	if (err)
+		errorfc(fc, "the beginning of blob %s can't be read: %d", sbi->fsid, err);
+	return err;
 }
 
 /**

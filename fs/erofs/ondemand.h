@@ -13,7 +13,7 @@ static inline bool erofs_is_ondemand(const struct erofs_sb_info *sbi)
 	return sbi->fsid;
 }
 
-int erofs_ondemand_open_primary(struct fs_context *fc);
+int erofs_ondemand_open_blobs(struct fs_context *fc);
 struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key);
 void erofs_ondemand_init_super(struct super_block *sb);
 void erofs_ondemand_shutdown(struct erofs_sb_info *sbi);
@@ -52,7 +52,7 @@ static inline bool erofs_is_ondemand(const struct erofs_sb_info *sbi)
 	return false;
 }
 
-static inline int erofs_ondemand_open_primary(struct fs_context *fc)
+static inline int erofs_ondemand_open_blobs(struct fs_context *fc)
 {
 	return -EOPNOTSUPP;
 }
