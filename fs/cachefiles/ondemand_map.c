@@ -276,7 +276,7 @@ int cachefiles_map_restrict_chunk(struct cachefiles_map *map, unsigned long inde
 		xa_store(&map->chunks, index, chunk, 0);
 		if (!chunk)
 			return -ENOMEM;
-		bitmap_fill(chunk->bits, nr);
+		bitmap_set(chunk->bits, 0, nr);
 	} else {
 		map->nr_present -= bitmap_weight(chunk->bits, nr);
 	}
