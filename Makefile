@@ -32,6 +32,7 @@ $(KERNELS:%=kernel-%): kernel-%:
 
 clean:
 	rm -rf out
+	@$(MAKE) -s -C tools/cachefiles clean
 
 # The scripts read these from the environment.
 export KSRC KTARBALL UPDATE IMAGE CMD TESTS
