@@ -60,11 +60,13 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
  * @kiocb: ours, for the cache file
  * @iocb: the caller's
  * @object: what it reads from, pinned by the blob until @iocb has ended
+ * @len: how much is wanted
  */
 struct cachefiles_direct_op {
 	struct kiocb			kiocb;
 	struct kiocb			*iocb;
 	struct cachefiles_od_object	*object;
+	size_t				len;
 };
 
 static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
@@ -72,7 +74,7 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
 	struct kiocb *iocb = op->iocb;
 
-	if (cachefiles_store_suspect(op->object))
+	if ((ret >= 0 && ret != op->len) || cachefiles_store_suspect(op->object))
 		ret = -EIO;
 	kfree(op);
 	cachefiles_blob_end_read(iocb, ret);
@@ -94,6 +96,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
 	op->iocb = iocb;
 	op->object = object;
+	op->len = iov_iter_count(to);
 	op->kiocb.ki_filp = object->file;
 	op->kiocb.ki_pos = iocb->ki_pos;
 	op->kiocb.ki_flags = IOCB_DIRECT;

@@ -352,6 +352,7 @@ void cachefiles_od_object_drop(struct cachefiles_od_object *object)
 	struct cachefiles_req *open, *close = object->close_req;
 	struct interval_tree_node *node, *next;
 	struct cachefiles_req *req, *tmp;
+	bool open_is_ours;
 	LIST_HEAD(ended);
 
 	object->close_req = NULL;
@@ -359,6 +360,8 @@ void cachefiles_od_object_drop(struct cachefiles_od_object *object)
 		cachefiles_od_set_state(object, CACHEFILES_OD_DROPPED);
 		open = object->open_req;
 		object->open_req = NULL;
+		/* If it can still be delivered, it is not, and needs no CLOSE. */
+		open_is_ours = open && cachefiles_req_claim(open);
 		close->object_id = object->object_id;
 		if (object->announced && !cachefiles_req_submit(close, NULL))
 			close = NULL;
@@ -376,10 +379,9 @@ void cachefiles_od_object_drop(struct cachefiles_od_object *object)
 	}
 	list_for_each_entry_safe(req, tmp, &ended, link)
 		cachefiles_req_put(req);
-	if (open) {
-		cachefiles_req_end(open, -EIO);
-		cachefiles_req_put(open);
-	}
+	if (open_is_ours)
+		cachefiles_req_put(open); /* the table's; nobody waits for its end */
+	cachefiles_req_put(open); /* that of open_req */
 	if (close)
 		cachefiles_req_discard(close);
 	else

@@ -477,7 +477,8 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 		}
 	}
 
-	if (!READ_ONCE(object->full) ||
+	/* In this order: what made it full was marked before. */
+	if (!smp_load_acquire(&object->full) ||
 	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
 	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
 		return 0;
