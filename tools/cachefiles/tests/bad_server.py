@@ -10,6 +10,7 @@ Serves the files of DIR under /HOW/NAME, where HOW says what goes wrong:
     delay-MS    each reply comes MS milliseconds late
     slow-BPS    bodies come at BPS bytes a second
     hang-N      no reply ever comes to requests from byte N on (default 0)
+    gather-N    requests from the second MiB on wait until there are N of them
     stall-N     nothing comes behind the first N bytes of a body
     cut-N       the connection is cut behind the first N bytes of a body
     reset       the connection is cut at once
@@ -45,7 +46,9 @@ import time
 import urllib.parse
 
 counts = collections.Counter()
+gathered = collections.Counter()
 lock = threading.Lock()
+enough = threading.Condition(lock)
 
 
 class Handler(http.server.BaseHTTPRequestHandler):
@@ -86,7 +89,13 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.simple(404)
 
         match = re.fullmatch(r"bytes=(\d+)-(\d+)", asked)
-        if how == "hang" and (int(match[1]) if match else 0) >= arg:
+        begin = int(match[1]) if match else 0
+        if how == "gather" and begin >= 1 << 20:
+            with enough:
+                gathered[self.path] += 1
+                enough.notify_all()
+                enough.wait_for(lambda: gathered[self.path] >= arg, 50)
+        if how == "hang" and begin >= arg:
             time.sleep(60)
             return self.cut()
         if how == "reset":

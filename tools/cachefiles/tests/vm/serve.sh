@@ -3,7 +3,7 @@
 # The daemon serves mounts: from a directory and over HTTP, and when it fails.
 . "$(dirname "$0")/common"
 
-make_image image 8
+make_image image 10
 head -c 20000 /dev/urandom > "$blobs/junk"
 
 #
@@ -27,15 +27,15 @@ ok "the daemon goes on" mount_image image
 stop_daemon KILL
 ok "a dead daemon: what is there is read" diff -r "$tap_dir/image" "$mnt"
 umount "$mnt"
-rm -rf "${cache:?}"/*
+wipe_cache
 
 start_daemon --source "$blobs" --threads 1 --fetch-size 1M
 mount_image image
 ok "in units of 1 MiB, one thread" diff -r "$tap_dir/image" "$mnt"
-ok "not more requests than units, and a few" between "$(statistic fetches)" 1 12
+ok "not more requests than units, and a few" between "$(statistic fetches)" 1 14
 umount "$mnt"
 stop_daemon TERM
-rm -rf "${cache:?}"/*
+wipe_cache
 
 #
 # From a truncated file.
@@ -81,10 +81,11 @@ nginx=$!
 at_end $nginx
 within 60 test -s "$tap_dir/nginx/pid"
 worker=$(pgrep -P $nginx)
-rm -rf "${cache:?}"/*
+wipe_cache
 
-# A debug kernel, emulated, is slow: three seconds are the least for a limit.
-start_daemon --source "http://127.0.0.1:$port" --timeout 3 --retries 1
+# The limit must be long for a debug kernel on a busy machine; less than twice
+# the limit shows that the kernel's second READ did not wait as long again.
+start_daemon --source "http://127.0.0.1:$port" --timeout 12 --retries 1
 ok "http: no such blob: ENOENT" is "$(mount_errno missing)" ENOENT
 ok "http: no access: EACCES" is "$(mount_errno secret)" EACCES
 ok "http: an image is mounted" mount_image image
@@ -94,14 +95,15 @@ ok "http: the begin of a file comes right" \
 kill -STOP "$worker"
 SECONDS=0
 ok "the server hangs: EIO" is "$(read_errno "$mnt/big" 6000000)" EIO
-ok "within the time limit" between $SECONDS 2 5
+ok "within the time limit" between $SECONDS 5 20
 ok "what is there is read" cmp -n 100000 "$tap_dir/image/big" "$mnt/big"
 SECONDS=0
 ok "the server hangs: ETIMEDOUT for a mount" is "$(mount_errno other)" ETIMEDOUT
-ok "within the time limit" between $SECONDS 2 5
+ok "within the time limit" between $SECONDS 5 20
 kill -CONT "$worker"
-sleep 2.1
-ok "the server is back: all files come right" diff -r "$tap_dir/image" "$mnt"
+# Failures of readahead are remembered for two seconds.
+ok "the server is back: all files come right" \
+	within 60 diff -r "$tap_dir/image" "$mnt"
 umount "$mnt"
 
 kill "$nginx"
@@ -110,7 +112,7 @@ ok "no server: ECONNREFUSED for a mount" is "$(mount_errno new)" ECONNREFUSED
 ok "no server: the daemon runs" kill -0 "$daemon"
 stop_daemon TERM
 ok "and ends well" is "$code" 0
-rm -rf "${cache:?}"/*
+wipe_cache
 
 #
 # The daemon dies, and another one goes on.
@@ -125,19 +127,19 @@ start_daemon --source "$bad/hang-2000000"
 mount_image image
 read_errno "$mnt/big" 6000000 > "$tap_dir/first" &
 reader=$!
-ok "a reader waits" within 20 in_flight 1
+ok "a reader waits" within 60 in_flight 1
 SECONDS=0
 stop_daemon KILL
 wait $reader
 ok "a reader whose daemon is killed: EIO" is "$(cat "$tap_dir/first")" EIO
-ok "at once" between $SECONDS 0 3
+ok "at once" between $SECONDS 0 20
 ok "with no daemon: EIO" is "$(read_errno "$mnt/big" 7000000)" EIO
 start_daemon --source "$bad/ok"
 ok "the next daemon goes on with the mount" diff -r "$tap_dir/image" "$mnt"
 umount "$mnt"
 stop_daemon TERM
 ok "and ends well" is "$code" 0
-rm -rf "${cache:?}"/*
+wipe_cache
 
 #
 # 64 requests in flight.
@@ -155,7 +157,7 @@ def read(off):
     if os.pread(fds[0], 4096, off) != os.pread(fds[1], 4096, off):
         bad.append(off)
 
-threads = [threading.Thread(target=read, args=(i * 131072,)) for i in range(64)]
+threads = [threading.Thread(target=read, args=((i + 12) * 131072,)) for i in range(64)]
 for thread in threads:
     thread.start()
 for thread in threads:
@@ -164,18 +166,19 @@ sys.exit(bool(bad))
 EOP
 }
 
+# The server keeps them until there are so many, or for 50 seconds.
 for unit in 0 128K; do
-	start_daemon --source "$bad/delay-5000" --fetch-size $unit
+	start_daemon --source "$bad/gather-6${#unit}" --fetch-size $unit
 	mount_image image
 	ok "64 readers, --fetch-size $unit: all bytes are right" pread_all
 	ok "64 readers, --fetch-size $unit: all in flight at once" \
-		between "$(statistic max_in_flight)" 60 70
+		between "$(statistic max_in_flight)" 61 70
 	ok "64 readers, --fetch-size $unit: less than 32 MiB" between \
 		"$(sed -n 's/^VmHWM:[^0-9]*\([0-9]*\) kB/\1/p' \
 			"/proc/$daemon/status")" 1 32767
 	umount "$mnt"
 	stop_daemon TERM
-	rm -rf "${cache:?}"/*
+	wipe_cache
 done
 
 tap_end
