@@ -61,13 +61,22 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
  * @iocb: the caller's
  * @object: what it reads from, pinned by the blob until @iocb has ended
  * @len: how much is wanted
+ * @ref: one for who submits it, as file systems look at @kiocb once more after
+ *	it may have ended, and one for its end
  */
 struct cachefiles_direct_op {
 	struct kiocb			kiocb;
 	struct kiocb			*iocb;
 	struct cachefiles_od_object	*object;
 	size_t				len;
+	refcount_t			ref;
 };
+
+static void cachefiles_direct_put(struct cachefiles_direct_op *op)
+{
+	if (refcount_dec_and_test(&op->ref))
+		kfree(op);
+}
 
 static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 {
@@ -76,7 +85,7 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 
 	if ((ret >= 0 && ret != op->len) || cachefiles_store_suspect(op->object))
 		ret = -EIO;
-	kfree(op);
+	cachefiles_direct_put(op);
 	cachefiles_blob_end_read(iocb, ret);
 }
 
@@ -94,6 +103,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 	op = kzalloc_obj(*op, GFP_NOFS);
 	if (!op)
 		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+	refcount_set(&op->ref, 2);
 	op->iocb = iocb;
 	op->object = object;
 	op->len = iov_iter_count(to);
@@ -104,8 +114,10 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 	op->kiocb.ki_complete = cachefiles_direct_complete;
 	scoped_with_creds(cachefiles_od(object)->cred)
 		ret = vfs_iocb_iter_read(object->file, &op->kiocb, &iter);
-	if (ret == -EIOCBQUEUED)
+	if (ret == -EIOCBQUEUED) {
+		cachefiles_direct_put(op);
 		return ret;
+	}
 	kfree(op);
 	if (ret == iov_iter_count(to) && !cachefiles_store_suspect(object))
 		return ret;
