@@ -8,7 +8,7 @@
 #define CHUNK		CACHEFILES_MAP_CHUNK_BITS
 #define MAX_GRANULES	(3 * CHUNK + 7)
 #define MAX_CHUNKS	4
-#define NR_STEPS	400
+#define NR_STEPS	200
 
 /**
  * struct map_kunit - a map and its model
