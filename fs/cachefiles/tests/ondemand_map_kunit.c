@@ -137,7 +137,8 @@ static void map_store(struct kunit *test, struct map_kunit *m, unsigned long ind
 		KUNIT_ASSERT_FALSE_MSG(test, any, "chunk %lu", index);
 	else
 		KUNIT_ASSERT_EQ_MSG(test, memcmp(m->disk[index], m->scratch,
-						 CACHEFILES_MAP_CHUNK_BYTES), 0, "chunk %lu", index);
+						 CACHEFILES_MAP_CHUNK_BYTES), 0,
+				    "chunk %lu", index);
 	__clear_bit(index, m->dirty);
 }
 
