@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: GPL-2.0
-"""usage: report.py RESULTS.json TABLE.txt PLOT.svg"""
+"""usage: report.py RESULTS.json TABLE.txt PLOT.svg REMARK"""
 
 import json
 import statistics
@@ -22,7 +22,7 @@ cold: on demand, nothing cached, the daemon takes so long per request, for any
 number of requests at once, and fetches just what is asked, or units of 1 MiB.
 The page cache is dropped before each.  Medians of {rounds}; the range is that of the
 seconds.  In flight: fetches, averaged over the time from the first to the last.
-Every byte that was read has been compared.
+Every byte that was read has been compared.  {remark}.
 """
 
 
@@ -80,9 +80,9 @@ def memory_lines(memory):
     yield f"a complete object of {complete['pages'] >> 8} MiB: {complete['ours']} bytes"
 
 
-def report(data):
+def report(data, remark):
     cases = medians(data["results"])
-    yield INTRO.format(rounds=data["rounds"])
+    yield INTRO.format(rounds=data["rounds"], remark=remark[:1].upper() + remark[1:])
     for case, ways in cases.items():
         yield CASES[case]
         for row in rows(ways):
@@ -101,7 +101,7 @@ def main():
     with open(sys.argv[1], encoding="ascii") as f:
         data = json.load(f)
     with open(sys.argv[2], "w", encoding="ascii") as f:
-        f.writelines(line + "\n" for line in report(data))
+        f.writelines(line + "\n" for line in report(data, sys.argv[4]))
     with open(sys.argv[3], "w", encoding="ascii") as f:
         f.write(plot.plot(medians(data["results"])))
 
