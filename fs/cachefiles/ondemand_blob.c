@@ -194,6 +194,8 @@ static int cachefiles_blob_release(struct inode *inode, struct file *file)
 {
 	struct cachefiles_blob *blob = file->private_data;
 
+	/* Who has ended the last read may not have let go of the blob yet. */
+	wait_var_event(&blob->nr_reads, !atomic_read(&blob->nr_reads));
 	WARN_ON_ONCE(!list_empty(&blob->reads));
 	cachefiles_od_object_unuse(blob->object);
 	kfree(blob);
