@@ -94,6 +94,7 @@ void cachefiles_reqs_destroy(struct cachefiles_reqs *table)
  * @table: where it will be submitted
  * @opcode: what it asks for
  * @object: whom it is for; pinned until the request is freed.  NULL for a CLOSE
+ *	or FULL, which need no object to be delivered
  * @end: what finishes it, see &struct cachefiles_req
  *
  * The id is reserved here, so that submission can't fail for want of memory.
@@ -220,14 +221,14 @@ static bool cachefiles_req_is_mine(struct cachefiles_req *req)
  * cachefiles_req_sent - note that the daemon has the message
  * @req: the request, from cachefiles_req_next()
  *
- * A CLOSE has no answer and is done with this.
+ * A CLOSE or FULL has no answer and is done with this.
  *
  * Return: true; false if the request was ended or taken back meanwhile, and the
  * message means nothing.
  */
 bool cachefiles_req_sent(struct cachefiles_req *req)
 {
-	if (req->opcode == CACHEFILES_OP_CLOSE)
+	if (req->opcode == CACHEFILES_OP_CLOSE || req->opcode == CACHEFILES_OP_FULL)
 		return cachefiles_req_end(req, 0);
 
 	guard(spinlock)(&req->table->ids.xa_lock);
@@ -310,6 +311,22 @@ bool cachefiles_req_claim(struct cachefiles_req *req)
 {
 	guard(spinlock)(&req->table->ids.xa_lock);
 	if (req->state == CACHEFILES_REQ_NEW || req->state == CACHEFILES_REQ_DONE)
+		return false;
+	cachefiles_req_finish_locked(req);
+	return true;
+}
+
+/**
+ * cachefiles_req_recall - claim a request that a daemon has, or is being given
+ * @req: the request; the caller has a reference of its own
+ *
+ * Return: as cachefiles_req_claim(); false for a request that no daemon has
+ * seen, too.
+ */
+bool cachefiles_req_recall(struct cachefiles_req *req)
+{
+	guard(spinlock)(&req->table->ids.xa_lock);
+	if (req->state != CACHEFILES_REQ_SENDING && req->state != CACHEFILES_REQ_SENT)
 		return false;
 	cachefiles_req_finish_locked(req);
 	return true;
@@ -421,16 +438,19 @@ struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table,
 	return req;
 }
 
-/* Some request that is live, claimed; NULL if there is none. */
+/*
+ * Some request that is live, or with @notices one that has no answer, claimed;
+ * NULL if there is none.
+ */
 static struct cachefiles_req *cachefiles_reqs_claim_any(struct cachefiles_reqs *table,
-							unsigned long *cursor)
+							unsigned long *cursor, bool notices)
 {
 	struct cachefiles_req *req;
 
 	guard(spinlock)(&table->ids.xa_lock);
 	for (req = xa_find(&table->ids, cursor, ULONG_MAX, XA_PRESENT); req;
 	     req = xa_find_after(&table->ids, cursor, ULONG_MAX, XA_PRESENT)) {
-		if (req->state == CACHEFILES_REQ_NEW)
+		if (req->state == CACHEFILES_REQ_NEW || (notices && req->object))
 			continue;
 		cachefiles_req_finish_locked(req);
 		return req;
@@ -456,7 +476,7 @@ void cachefiles_reqs_kill(struct cachefiles_reqs *table)
 		table->dead = true;
 		table->pollwq = NULL;
 	}
-	while ((req = cachefiles_reqs_claim_any(table, &cursor))) {
+	while ((req = cachefiles_reqs_claim_any(table, &cursor, false))) {
 		if (req->end)
 			req->end(req, -EIO);
 		cachefiles_req_put(req);
@@ -464,9 +484,30 @@ void cachefiles_reqs_kill(struct cachefiles_reqs *table)
 }
 
 /**
+ * cachefiles_reqs_park - the daemon has gone, but another one may come
+ * @table: the table
+ *
+ * Requests stay, and can be submitted.  What the daemon would only have been
+ * told is dropped: the next one does not know the objects.
+ *
+ * Context: may sleep.
+ */
+void cachefiles_reqs_park(struct cachefiles_reqs *table)
+{
+	struct cachefiles_req *req;
+	unsigned long cursor = 0;
+
+	scoped_guard(spinlock, &table->ids.xa_lock)
+		table->pollwq = NULL;
+	while ((req = cachefiles_reqs_claim_any(table, &cursor, true)))
+		cachefiles_req_put(req);
+}
+
+/**
  * cachefiles_reqs_revive - a daemon is there
  * @table: the table
- * @pollwq: where its threads wait; to be kept until cachefiles_reqs_kill()
+ * @pollwq: where its threads wait; to be kept until cachefiles_reqs_kill() or
+ *	cachefiles_reqs_park()
  */
 void cachefiles_reqs_revive(struct cachefiles_reqs *table, wait_queue_head_t *pollwq)
 {

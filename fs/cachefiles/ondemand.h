@@ -15,9 +15,10 @@
  *	cachefiles_ondemand_mutex		the list of instances
  *	  cachefiles_ondemand::attach_sem	the bound device
  *	    cachefiles_od_object::fill_mutex	cache file, writes to it
- *	      cachefiles_ondemand::names_mutex	volumes, objects, their users
- *	        cachefiles_od_object::lock	state, map, reads
- *	          cachefiles_reqs::ids.xa_lock	requests
+ *	      cachefiles_ondemand::cull_sem	which files are in use
+ *	        cachefiles_ondemand::names_mutex	volumes, objects, their users
+ *	          cachefiles_od_object::lock	state, map, reads
+ *	            cachefiles_reqs::ids.xa_lock	requests
  *
  * The sleeping ones are held over accesses to the local cache disk at most,
  * never while anything waits for the daemon or for the daemon's memory.
@@ -28,6 +29,7 @@
 #include <linux/types.h>
 
 struct cachefiles_cache;
+struct dentry;
 struct file;
 struct seq_file;
 
@@ -61,6 +63,9 @@ struct seq_file;
 /* The names "I<volume key>" and "D<cookie key>"; cachefiles' own limit for keys. */
 #define CACHEFILES_VOLUME_KEY_MAX	(NAME_MAX - 1)
 #define CACHEFILES_KEY_MAX		(NAME_MAX - 3)
+
+/* What a daemon may answer; above are codes that never leave the kernel. */
+#define CACHEFILES_MAX_ERRNO	511
 
 struct cachefiles_ondemand;
 struct cachefiles_od_object;
@@ -99,10 +104,10 @@ enum cachefiles_req_place {
  * @next_id: where the cyclic allocation of ids goes on
  * @queue: what the daemon can read now, oldest first
  * @deferred: what no file descriptor could be had for, until @defer_work runs
- * @pollwq: where the daemon's threads wait for @queue to fill; NULL when @dead.
- *	It is the device's, as they are on it before they bind
+ * @pollwq: where the daemon's threads wait for @queue to fill; NULL without a
+ *	daemon.  It is the device's, as they are on it before they bind
  * @defer_work: puts @deferred back into @queue
- * @dead: no daemon; nothing can be submitted
+ * @dead: no daemon, and none is waited for; nothing can be submitted
  * @nr_live: how many requests are between submission and DONE
  * @max_live: the largest @nr_live so far
  */
@@ -129,7 +134,7 @@ struct cachefiles_reqs {
  * @link: in the table's queue or deferred list, or in the object's held list;
  *	empty while it is SENDING, SENT or DONE.  Under the table's lock
  * @table: where it is
- * @object: whom it is for, pinned; NULL for a CLOSE
+ * @object: whom it is for, pinned; NULL for a CLOSE or FULL
  * @end: finishes it; called once, by whoever moved it to DONE, without locks
  * @span: READ: first and last granule; in the object's in-flight tree.  Changed
  *	under the object's and the table's lock, and only until it is SENDING
@@ -170,6 +175,7 @@ struct cachefiles_req *cachefiles_req_take(struct cachefiles_reqs *table, u32 id
 					   enum cachefiles_opcode opcode,
 					   struct cachefiles_od_object *object);
 bool cachefiles_req_claim(struct cachefiles_req *req);
+bool cachefiles_req_recall(struct cachefiles_req *req);
 bool cachefiles_req_end(struct cachefiles_req *req, int error);
 bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
 void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
@@ -179,6 +185,7 @@ void cachefiles_reqs_move_held(struct cachefiles_reqs *table, struct list_head *
 struct cachefiles_req *cachefiles_reqs_claim_held(struct cachefiles_reqs *table,
 						  struct list_head *held);
 void cachefiles_reqs_kill(struct cachefiles_reqs *table);
+void cachefiles_reqs_park(struct cachefiles_reqs *table);
 void cachefiles_reqs_revive(struct cachefiles_reqs *table, wait_queue_head_t *pollwq);
 bool cachefiles_reqs_readable(struct cachefiles_reqs *table);
 
@@ -188,6 +195,9 @@ static inline struct cachefiles_req *cachefiles_req_get(struct cachefiles_req *r
 	return req;
 }
 
+/* How many classes the time that reads wait is counted in. */
+#define CACHEFILES_OD_NR_WAITS	6
+
 /* What an instance counts. */
 enum cachefiles_od_counter {
 	CACHEFILES_OD_HITS,		/* reads served from the cache file at once */
@@ -195,7 +205,23 @@ enum cachefiles_od_counter {
 	CACHEFILES_OD_JOINED,		/* pieces of reads that somebody else had asked for */
 	CACHEFILES_OD_READ_ERRORS,	/* reads that waited and failed */
 	CACHEFILES_OD_FILLED_BYTES,	/* bytes written by the daemon that were missing */
-	CACHEFILES_OD_NR_COUNTERS,
+	CACHEFILES_OD_OPENS,		/* OPENs that were queued */
+	CACHEFILES_OD_READ_FAILS,	/* READs that the daemon answered with an error */
+	CACHEFILES_OD_EMPTY_READS,	/* READs that it answered without their data */
+	CACHEFILES_OD_NO_SPACE,		/* fills that were refused for want of space */
+	CACHEFILES_OD_CULLED,		/* cache files removed by "cull" */
+	/* Reads that had to wait, by how long: below 1 ms, 10 ms, ... 10 s, longer. */
+	CACHEFILES_OD_WAITS,
+	CACHEFILES_OD_NR_COUNTERS = CACHEFILES_OD_WAITS + CACHEFILES_OD_NR_WAITS,
+};
+
+/* What becomes of an instance, for its tracepoint. */
+enum cachefiles_od_event {
+	CACHEFILES_OD_BOUND,
+	CACHEFILES_OD_UNBOUND,
+	CACHEFILES_OD_PARKED,
+	CACHEFILES_OD_EXPIRED,
+	CACHEFILES_OD_NO_SPACE_LEFT,
 };
 
 /**
@@ -210,11 +236,21 @@ struct cachefiles_od_stats {
 
 /**
  * struct cachefiles_ondemand - a cache directory in on-demand mode
- * @ref: one for the bound device, one per volume, one per plug with a kick in it
+ * @ref: one for the bound device or, without one, for being kept; one while
+ *	@park_work is queued; one per volume; one per plug with a kick in it
  * @put_work: drops a reference where that must not sleep
  * @link: in the list of instances
- * @attach_sem: guards @cache
+ * @bound: a device has it; under cachefiles_ondemand_mutex
+ * @kept: it stays without a device; under cachefiles_ondemand_mutex
+ * @keep: it is to stay when the device is closed; the device's
+ * @tell_full: the daemon wants a FULL
+ * @park_secs: how long requests wait for the next daemon; the device's
+ * @park_work: ends that
+ * @watch_work: looks for a daemon that is slow
+ * @slow_id: the msg_id that it has named last
+ * @attach_sem: guards @cache and @parked
  * @cache: the bound device; NULL when the daemon has gone
+ * @parked: there is no daemon, and requests wait for the next one
  * @mnt: the mount of the backing file system
  * @root: the directory that was bound
  * @store: its "cache" directory, where objects are
@@ -223,25 +259,38 @@ struct cachefiles_od_stats {
  * @names_mutex: guards @volumes, @objects and the users of each object
  * @volumes: volumes in use
  * @objects: objects in use, and those whose file is being closed
+ * @cull_sem: held for reading to find a cache file and mark it as in use, for
+ *	writing to remove one that is not
  * @drop_wq: who waits for the file of a dropped object to be closed
  * @nr_dropped: how many have been
  * @reqs: requests to the daemon
  * @last_object_id: the last object_id given out
  * @unchecked: bytes filled since the free space was looked at
+ * @is_short: there was too little of it
  * @stats: counters
  */
 struct cachefiles_ondemand {
 	refcount_t			ref;
 	struct work_struct		put_work;
 	struct list_head		link;
-	struct rw_semaphore		attach_sem;
+	bool				bound;
+	bool				kept;
+	bool				keep;
+	bool				tell_full;
+	unsigned int			park_secs;
+	struct delayed_work		park_work;
+	struct delayed_work		watch_work;
+	u32				slow_id;
+	struct rw_semaphore		attach_sem; /* see above, as for those below */
 	struct cachefiles_cache		*cache;
+	bool				parked;
 	struct vfsmount			*mnt;
 	struct dentry			*root;
 	struct dentry			*store;
 	struct dentry			*graveyard;
 	const struct cred		*cred;
-	struct mutex			names_mutex; /* see above, as for those below */
+	struct rw_semaphore		cull_sem;
+	struct mutex			names_mutex; /* likewise */
 	struct list_head		volumes;
 	DECLARE_HASHTABLE(objects, 8);
 	wait_queue_head_t		drop_wq;
@@ -249,7 +298,23 @@ struct cachefiles_ondemand {
 	struct cachefiles_reqs		reqs;
 	atomic_t			last_object_id;
 	atomic64_t			unchecked;
+	bool				is_short;
 	struct cachefiles_od_stats __percpu *stats;
+};
+
+/* The longest time that requests may be parked for, in seconds. */
+#define CACHEFILES_PARK_MAX	86400
+
+/**
+ * struct cachefiles_bind_opts - how a cache is bound
+ * @park_secs: how long requests wait for the next daemon, in seconds; 0: they fail
+ * @keep: the instance stays when the device is closed
+ * @full: the daemon wants a FULL
+ */
+struct cachefiles_bind_opts {
+	unsigned int	park_secs;
+	bool		keep;
+	bool		full;
 };
 
 /**
@@ -321,6 +386,21 @@ struct cachefiles_partial {
 	u16		end;
 };
 
+/* Failed READs of an object that are remembered. */
+#define CACHEFILES_NR_FAILURES	4
+
+/**
+ * struct cachefiles_failure - a READ that failed
+ * @first: its first granule
+ * @last: its last granule
+ * @error: -errno, 0 in a slot that has not been used
+ */
+struct cachefiles_failure {
+	unsigned long	first;
+	unsigned long	last;
+	int		error;
+};
+
 /**
  * struct cachefiles_od_object - a blob in the cache
  * @ref: one for its users together, one per OPEN or READ, anonymous fd, and
@@ -333,14 +413,18 @@ struct cachefiles_partial {
  * @state: enum cachefiles_od_state
  * @fd_live: the daemon has the fd that was sent with @object_id
  * @announced: the daemon has to be told when the object is dropped
- * @full: everything is present; set once, read without the lock
+ * @full: everything is present; read without the lock
+ * @complained: the log has why its reads fail; until something is filled
  * @object_id: what the daemon knows it by
  * @size: bytes, -1 until the daemon has told; set once, read without the lock
  * @open_req: the OPEN in flight while OPENING
  * @close_req: the CLOSE to come, allocated in advance so that a drop can't fail
+ * @full_req: the FULL to come, allocated in advance, or NULL
  * @open_error: how the last OPEN ended
  * @nr_opens: how many OPENs have ended
  * @nr_fruitless: how many fds in a row were closed with nothing filled
+ * @next_failure: the slot of @failures to use next
+ * @failures: the last READs that failed
  * @open_wq: mounting tasks that wait for @nr_opens
  * @held: READs that wait for the object to be opened; under the requests' lock
  * @map: what is present
@@ -371,13 +455,17 @@ struct cachefiles_od_object {
 	bool				fd_live;
 	bool				announced;
 	bool				full;
+	bool				complained;
 	u32				object_id;
 	loff_t				size;
 	struct cachefiles_req		*open_req;
 	struct cachefiles_req		*close_req;
+	struct cachefiles_req		*full_req;
 	int				open_error;
 	unsigned int			nr_opens;
 	unsigned int			nr_fruitless;
+	unsigned int			next_failure;
+	struct cachefiles_failure	failures[CACHEFILES_NR_FAILURES];
 	wait_queue_head_t		open_wq;
 	struct list_head		held;
 	struct cachefiles_map		map;
@@ -424,6 +512,7 @@ struct cachefiles_blob {
  * @data: its first byte in the memory that has just been written to the cache
  *	file, NULL if it is to be read from there
  * @work: does the reading if the task that filled the cache is being killed
+ * @since: when it began to wait
  * @error: what it ends with, 0 if its granules are present
  */
 struct cachefiles_read_op {
@@ -434,6 +523,7 @@ struct cachefiles_read_op {
 	struct iov_iter			iter;
 	const void			*data;
 	struct work_struct		work;
+	ktime_t				since;
 	int				error;
 };
 
@@ -474,10 +564,12 @@ extern struct workqueue_struct *cachefiles_ondemand_wq;
 struct cachefiles_ondemand *cachefiles_ondemand_find(void);
 void cachefiles_ondemand_put(struct cachefiles_ondemand *od);
 void cachefiles_ondemand_kick(struct cachefiles_ondemand *od);
-int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes);
+void cachefiles_ondemand_put_later(struct cachefiles_ondemand *od);
+bool cachefiles_ondemand_has_daemon(struct cachefiles_ondemand *od);
+void cachefiles_ondemand_restore_all(struct cachefiles_ondemand *od);
 void cachefiles_ondemand_for_each(struct seq_file *m,
 				  void (*show)(struct seq_file *m, struct cachefiles_ondemand *od));
-int cachefiles_ondemand_bind(struct cachefiles_cache *cache);
+int cachefiles_ondemand_bind(struct cachefiles_cache *cache, char *args);
 void cachefiles_ondemand_detach(struct cachefiles_cache *cache);
 int cachefiles_ondemand_init(void);
 void cachefiles_ondemand_exit(void);
@@ -489,6 +581,8 @@ int cachefiles_ondemand_restore(struct cachefiles_cache *cache, char *args);
 ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *buffer,
 				 size_t buflen);
 __poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache);
+long cachefiles_ondemand_ioctl(struct file *file, unsigned int cmd, unsigned long arg);
+int cachefiles_parse_bind(char *args, struct cachefiles_bind_opts *opts);
 int cachefiles_parse_copen(char *args, u32 *id, loff_t *size);
 
 /* ondemand_fd.c */
@@ -507,6 +601,8 @@ void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long in
 			   const __le64 *buf);
 bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long first,
 			   unsigned long last);
+int cachefiles_od_failure(struct cachefiles_od_object *object, unsigned long first,
+			  unsigned long last);
 void cachefiles_read_req_end(struct cachefiles_req *req, int error);
 
 /* ondemand_fill.c */
@@ -527,6 +623,9 @@ cachefiles_od_object_get(struct cachefiles_od_object *object)
 }
 
 /* ondemand_object.c */
+void cachefiles_od_object_prepare_full(struct cachefiles_od_object *object);
+void cachefiles_od_object_tell_full(struct cachefiles_od_object *object);
+void cachefiles_od_complain(struct cachefiles_od_object *object, const char *what, int error);
 int cachefiles_od_object_open(struct cachefiles_od_object *object);
 void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
 				     struct cachefiles_req *req);
@@ -541,12 +640,24 @@ void cachefiles_od_object_drop(struct cachefiles_od_object *object);
 void cachefiles_ondemand_proc_init(void);
 void cachefiles_ondemand_proc_exit(void);
 
+/* ondemand_space.c */
+int cachefiles_ondemand_set_limits(struct cachefiles_cache *cache, const struct path *root);
+int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes);
+int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_space __user *arg);
+int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir, char *name);
+
 /* ondemand_store.c */
 void cachefiles_store_release_volume(struct cachefiles_od_volume *volume);
 int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size);
+int cachefiles_store_open_complete(struct cachefiles_od_object *object);
+void cachefiles_store_unmark(struct inode *inode);
 bool cachefiles_store_suspect(struct cachefiles_od_object *object);
 void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
 void cachefiles_store_flush_work(struct work_struct *work);
+
+/* ondemand_watch.c */
+void cachefiles_ondemand_watch_init(struct cachefiles_ondemand *od);
+void cachefiles_ondemand_watch(struct cachefiles_ondemand *od);
 
 #else /* !CONFIG_CACHEFILES_ONDEMAND */
 
@@ -555,7 +666,7 @@ static inline bool cachefiles_ondemand_wanted(const char *args)
 	return false;
 }
 
-static inline int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
+static inline int cachefiles_ondemand_bind(struct cachefiles_cache *cache, char *args)
 {
 	return -EOPNOTSUPP;
 }
@@ -573,6 +684,12 @@ static inline ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, c
 static inline __poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache)
 {
 	return 0;
+}
+
+static inline int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir,
+					   char *name)
+{
+	return -EOPNOTSUPP;
 }
 
 static inline int cachefiles_ondemand_init(void)

@@ -222,7 +222,8 @@ static const struct file_operations cachefiles_blob_fops = {
  *
  * Context: process context; may sleep; no locks held that a daemon might need.
  * Return: the file, or as an ERR_PTR(): -ENOTCONN if no daemon has a cache
- * bound in on-demand mode, -EINVAL if a key can't be a file name, -EBUSY if
+ * bound in on-demand mode and the blob is not complete, -EINVAL if a key can't be
+ * a file name, -EBUSY if
  * somebody else uses the cache file, -EINTR if the task was killed, -EIO if the
  * daemon went away, any error of the cache's file system, or what the daemon
  * answered.
@@ -305,6 +306,30 @@ void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len)
 EXPORT_SYMBOL_GPL(cachefiles_ondemand_prefetch);
 
 /**
+ * cachefiles_ondemand_error - why did a read of a blob fail?
+ * @file: the blob, from cachefiles_ondemand_open()
+ * @pos: first byte that was read
+ * @len: how many
+ *
+ * For what has only an -EIO from the page cache to tell.
+ *
+ * Context: any; does not sleep.
+ * Return: the error of the last READ that failed for bytes in the range that are
+ * missing still, or -EIO.
+ */
+int cachefiles_ondemand_error(struct file *file, loff_t pos, u64 len)
+{
+	struct cachefiles_blob *blob = file->private_data;
+	u64 size = blob->object->size;
+
+	if (pos < 0 || pos >= size || !len)
+		return -EIO;
+	return cachefiles_od_failure(blob->object, cachefiles_granule(pos),
+				     cachefiles_granule(pos + min(len, size - pos) - 1));
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_error);
+
+/**
  * struct cachefiles_wait - a read that a task waits for
  * @iocb: the read
  * @done: it has ended
@@ -354,7 +379,8 @@ int cachefiles_ondemand_wait(struct file *file, loff_t pos)
 	ret = cachefiles_blob_read_iter(&wait.iocb, &iter);
 	if (ret != -EIOCBQUEUED)
 		return min(ret, 0);
-	if (!wait_for_completion_killable(&wait.done))
+	/* As cachefiles_od_object_open() does. */
+	if (!wait_for_completion_state(&wait.done, TASK_KILLABLE | TASK_FREEZABLE))
 		return min(wait.ret, 0);
 	/* This ends the read, so it can be waited for. */
 	cachefiles_ondemand_shutdown(file);

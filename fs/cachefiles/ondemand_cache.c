@@ -3,22 +3,19 @@
  * Instances of the on-demand mode: a cache directory, and the daemon that is
  * bound to it or not.
  *
- * An instance lives as long as anything in it is used.  A daemon that binds the
- * same directory finds it again, with the objects that are mounted.
+ * An instance lives as long as anything in it is used, while it is parked, and for
+ * as long as it is kept.  A daemon that binds the same directory finds it again,
+ * with the objects that are mounted.
  */
 #include <linux/blk_plug.h>
 #include <linux/module.h>
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/slab.h>
-#include <linux/statfs.h>
 #include "internal.h"
 
 #define CREATE_TRACE_POINTS
 #include <trace/events/cachefiles_ondemand.h>
-
-/* How much may be filled before the free space is looked at again. */
-#define CACHEFILES_SPACE_STEP	SZ_1M
 
 static DEFINE_MUTEX(cachefiles_ondemand_mutex);
 static LIST_HEAD(cachefiles_ondemand_list);
@@ -28,6 +25,53 @@ struct workqueue_struct *cachefiles_ondemand_wq;
 static void cachefiles_ondemand_put_work(struct work_struct *work)
 {
 	cachefiles_ondemand_put(container_of(work, struct cachefiles_ondemand, put_work));
+}
+
+/* Nobody is there who could answer. */
+static void cachefiles_ondemand_fail_all(struct cachefiles_ondemand *od)
+{
+	struct cachefiles_od_object *object;
+	int bucket;
+
+	cachefiles_reqs_kill(&od->reqs);
+	guard(mutex)(&od->names_mutex);
+	hash_for_each(od->objects, bucket, object, hash)
+		cachefiles_od_object_detach(object);
+}
+
+/**
+ * cachefiles_ondemand_restore_all - have everything sent again
+ * @od: the instance
+ *
+ * Context: may sleep.
+ */
+void cachefiles_ondemand_restore_all(struct cachefiles_ondemand *od)
+{
+	struct cachefiles_od_object *object;
+	int bucket;
+
+	guard(mutex)(&od->names_mutex);
+	hash_for_each(od->objects, bucket, object, hash)
+		if (object->users)
+			cachefiles_od_object_restore(object);
+}
+
+/*
+ * No daemon has come in time.  Holds no lock that a completion could need, and
+ * bind waits for it: what it ends is never what the next daemon has been asked.
+ */
+static void cachefiles_ondemand_park_work(struct work_struct *work)
+{
+	struct cachefiles_ondemand *od =
+		container_of(to_delayed_work(work), struct cachefiles_ondemand, park_work);
+
+	pr_warn("on-demand cache %pd: no daemon has come within %u s, what waits fails\n",
+		od->root, od->park_secs);
+	trace_cachefiles_od_cache(od, CACHEFILES_OD_EXPIRED);
+	scoped_guard(rwsem_write, &od->attach_sem)
+		WRITE_ONCE(od->parked, false);
+	cachefiles_ondemand_fail_all(od);
+	cachefiles_ondemand_put(od); /* that of the parking */
 }
 
 static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *root)
@@ -45,7 +89,10 @@ static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *
 	/* Work and plugs may outlive every file that pins the module. */
 	__module_get(THIS_MODULE);
 	INIT_WORK(&od->put_work, cachefiles_ondemand_put_work);
+	INIT_DELAYED_WORK(&od->park_work, cachefiles_ondemand_park_work);
+	cachefiles_ondemand_watch_init(od);
 	init_rwsem(&od->attach_sem);
+	init_rwsem(&od->cull_sem);
 	mutex_init(&od->names_mutex);
 	INIT_LIST_HEAD(&od->volumes);
 	hash_init(od->objects);
@@ -58,6 +105,7 @@ static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *
 
 static void cachefiles_ondemand_free(struct cachefiles_ondemand *od)
 {
+	cancel_delayed_work_sync(&od->watch_work);
 	cachefiles_reqs_destroy(&od->reqs);
 	cachefiles_put_directory(od->graveyard);
 	cachefiles_put_directory(od->store);
@@ -86,6 +134,18 @@ void cachefiles_ondemand_put(struct cachefiles_ondemand *od)
 }
 
 /**
+ * cachefiles_ondemand_put_later - drop a reference to an instance, from anywhere
+ * @od: the instance
+ *
+ * Context: any; does not sleep.
+ */
+void cachefiles_ondemand_put_later(struct cachefiles_ondemand *od)
+{
+	if (!refcount_dec_not_one(&od->ref))
+		queue_work(cachefiles_ondemand_wq, &od->put_work);
+}
+
+/**
  * struct cachefiles_plug - a kick that waits for the end of a block plug
  * @cb: links it to the plug
  * @pinned: it has a reference to its instance
@@ -102,8 +162,7 @@ static void cachefiles_ondemand_unplug(struct blk_plug_cb *cb, bool from_schedul
 	kfree(container_of(cb, struct cachefiles_plug, cb));
 	cachefiles_reqs_wake(&od->reqs);
 	/* This may be the scheduler. */
-	if (!refcount_dec_not_one(&od->ref))
-		queue_work(cachefiles_ondemand_wq, &od->put_work);
+	cachefiles_ondemand_put_later(od);
 }
 
 /**
@@ -128,49 +187,48 @@ void cachefiles_ondemand_kick(struct cachefiles_ondemand *od)
 		plug->pinned = true;
 		refcount_inc(&od->ref);
 	}
+	cachefiles_ondemand_watch(od);
 }
 
 /**
- * cachefiles_ondemand_find - find the instance that has a daemon
+ * cachefiles_ondemand_find - find the instance to open a blob of
+ *
+ * That with a daemon; or the one that waits for a daemon; or the last one that
+ * has been bound and is still there, as complete blobs need no daemon.
  *
  * Context: may sleep.
  * Return: the instance, with a reference, or NULL.
  */
 struct cachefiles_ondemand *cachefiles_ondemand_find(void)
 {
-	struct cachefiles_ondemand *od;
+	struct cachefiles_ondemand *od, *best = NULL;
 
 	guard(mutex)(&cachefiles_ondemand_mutex);
-	list_for_each_entry(od, &cachefiles_ondemand_list, link) {
-		if (READ_ONCE(od->cache)) {
-			refcount_inc(&od->ref);
-			return od;
+	/* The last one bound is the last one here. */
+	list_for_each_entry_reverse(od, &cachefiles_ondemand_list, link) {
+		if (od->bound) {
+			best = od;
+			break;
 		}
+		if (!best || (READ_ONCE(od->parked) && !READ_ONCE(best->parked)))
+			best = od;
 	}
-	return NULL;
+	if (best)
+		refcount_inc(&best->ref);
+	return best;
 }
 
 /**
- * cachefiles_ondemand_check_space - may this much be filled?
+ * cachefiles_ondemand_has_daemon - is there anybody to ask, or will there be?
  * @od: the instance
- * @bytes: how much
- *
- * Looks at the file system only every CACHEFILES_SPACE_STEP bytes, or while
- * there is too little.
  *
  * Context: may sleep.
- * Return: 0, or -ENOSPC below the cache's "bstop" or "fstop" limit.
+ * Return: false if nothing is bound to the instance, and none is waited for.
  */
-int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes)
+bool cachefiles_ondemand_has_daemon(struct cachefiles_ondemand *od)
 {
-	if (atomic64_add_return(bytes, &od->unchecked) < CACHEFILES_SPACE_STEP)
-		return 0;
 	guard(rwsem_read)(&od->attach_sem);
-	if (od->cache && cachefiles_has_space(od->cache, 0, bytes >> od->cache->bshift,
-					      cachefiles_has_space_for_write) < 0)
-		return -ENOSPC;
-	atomic64_set(&od->unchecked, 0);
-	return 0;
+	return od->cache || od->parked;
 }
 
 /* What this mode needs of a file system, and which of it is wanting. */
@@ -198,28 +256,6 @@ static int cachefiles_ondemand_check_root(const struct path *root)
 		return 0;
 	pr_err("on-demand mode needs %s: not so on %s\n", lack, sb->s_id);
 	return -EOPNOTSUPP;
-}
-
-static int cachefiles_ondemand_set_limits(struct cachefiles_cache *cache, const struct path *root)
-{
-	struct kstatfs stats;
-	int ret = vfs_statfs(root, &stats);
-
-	if (ret)
-		return ret;
-	if (stats.f_bsize <= 0 || stats.f_bsize > PAGE_SIZE)
-		return -EOPNOTSUPP;
-	cache->bsize = stats.f_bsize;
-	cache->bshift = ilog2(stats.f_bsize);
-	do_div(stats.f_files, 100);
-	cache->fstop = stats.f_files * cache->fstop_percent;
-	cache->fcull = stats.f_files * cache->fcull_percent;
-	cache->frun = stats.f_files * cache->frun_percent;
-	do_div(stats.f_blocks, 100);
-	cache->bstop = stats.f_blocks * cache->bstop_percent;
-	cache->bcull = stats.f_blocks * cache->bcull_percent;
-	cache->brun = stats.f_blocks * cache->brun_percent;
-	return 0;
 }
 
 /* Take the instance's directories for the helpers of the plain mode. */
@@ -255,19 +291,25 @@ static int cachefiles_ondemand_make_dirs(struct cachefiles_ondemand *od,
 	return 0;
 }
 
-/* Find the instance of a directory, or make one; it has no daemon. */
+/* Find the instance of a directory, or make one, and claim it for a device. */
 static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cache *cache,
 							   const struct path *root)
 {
 	struct cachefiles_ondemand *od;
 	int ret;
 
-	lockdep_assert_held(&cachefiles_ondemand_mutex);
+	guard(mutex)(&cachefiles_ondemand_mutex);
 	list_for_each_entry(od, &cachefiles_ondemand_list, link) {
 		if (od->root == root->dentry) {
-			if (od->cache)
+			if (od->bound)
 				return ERR_PTR(-EBUSY);
-			refcount_inc(&od->ref);
+			od->bound = true;
+			list_move_tail(&od->link, &cachefiles_ondemand_list);
+			/* The reference of what is kept becomes the device's. */
+			if (od->kept)
+				od->kept = false;
+			else
+				refcount_inc(&od->ref);
 			return od;
 		}
 	}
@@ -281,44 +323,61 @@ static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cac
 		return ERR_PTR(ret);
 	}
 	od->cred = get_cred(cache->cache_cred);
+	od->bound = true;
 	list_add_tail(&od->link, &cachefiles_ondemand_list);
 	return od;
 }
 
-static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const struct path *root)
+static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const struct path *root,
+				      const struct cachefiles_bind_opts *opts)
 {
-	struct cachefiles_ondemand *od;
+	struct cachefiles_ondemand *od = cachefiles_ondemand_get(cache, root);
 
-	guard(mutex)(&cachefiles_ondemand_mutex);
-	od = cachefiles_ondemand_get(cache, root);
 	if (IS_ERR(od))
 		return PTR_ERR(od);
+	if (cancel_delayed_work_sync(&od->park_work))
+		cachefiles_ondemand_put(od); /* that of the parking; not the last */
+	od->park_secs = opts->park_secs;
+	od->keep = opts->keep;
+	WRITE_ONCE(od->tell_full, opts->full);
 	cachefiles_ondemand_lend(od, cache);
 	WRITE_ONCE(cache->ondemand, od);
 	cachefiles_reqs_revive(&od->reqs, &cache->daemon_pollwq);
-	guard(rwsem_write)(&od->attach_sem);
-	WRITE_ONCE(od->cache, cache);
+	scoped_guard(rwsem_write, &od->attach_sem) {
+		WRITE_ONCE(od->cache, cache);
+		WRITE_ONCE(od->parked, false);
+	}
+	trace_cachefiles_od_cache(od, CACHEFILES_OD_BOUND);
 	return 0;
 }
 
 /**
  * cachefiles_ondemand_bind - "bind ondemand"
  * @cache: the device, with its "dir" and limits set
+ * @args: the arguments of "bind"; changed
  *
  * Nothing is registered with fscache: network file systems do not see a cache
  * in this mode.
  *
  * Context: may sleep; under daemon_mutex.
- * Return: 0; -EROFS; -EOPNOTSUPP if the file system lacks something, the log
- * says what; -EBUSY if the directory is in use; or another error of the file
- * system or the security module.
+ * Return: 0; -EINVAL for an option that is unknown, malformed or given twice;
+ * -EROFS; -EOPNOTSUPP if the file system lacks something, the log says what;
+ * -EBUSY if the directory is in use; or another error of the file system or the
+ * security module.
  */
-int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
+int cachefiles_ondemand_bind(struct cachefiles_cache *cache, char *args)
 {
+	struct cachefiles_bind_opts opts;
 	const struct cred *saved_cred;
 	struct path root;
 	int ret;
 
+	ret = cachefiles_parse_bind(args, &opts);
+	if (ret) {
+		pr_err("'bind ondemand' takes 'park=SECONDS' of at most %u, 'keep' and 'full'\n",
+		       CACHEFILES_PARK_MAX);
+		return ret;
+	}
 	ret = cachefiles_get_security_ID(cache);
 	if (ret)
 		return ret;
@@ -328,7 +387,7 @@ int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
 		ret = cachefiles_ondemand_check_root(&root) ?:
 			cachefiles_determine_cache_security(cache, root.dentry, &saved_cred) ?:
 			cachefiles_ondemand_set_limits(cache, &root) ?:
-			cachefiles_ondemand_attach(cache, &root);
+			cachefiles_ondemand_attach(cache, &root, &opts);
 		path_put(&root);
 	}
 	cachefiles_end_secure(cache, saved_cred);
@@ -347,37 +406,62 @@ int cachefiles_ondemand_bind(struct cachefiles_cache *cache)
 	return 0;
 }
 
+/*
+ * Leave what waits for the daemon to the next one, for a time.  The instance
+ * lives through it by a reference of its own.
+ */
+static void cachefiles_ondemand_park(struct cachefiles_ondemand *od)
+{
+	refcount_inc(&od->ref);
+	cachefiles_reqs_park(&od->reqs);
+	cachefiles_ondemand_restore_all(od);
+	trace_cachefiles_od_cache(od, CACHEFILES_OD_PARKED);
+	queue_delayed_work(cachefiles_ondemand_wq, &od->park_work,
+			   secs_to_jiffies(od->park_secs));
+}
+
 /**
  * cachefiles_ondemand_detach - the daemon has closed the device
  * @cache: the device
  *
- * Everything that waits for the daemon ends with an error.  Objects in use stay
- * as they are; what is present in them can be read.  Does nothing to a device
- * that is not bound in this mode.
+ * Everything that waits for the daemon ends with an error, or waits for the next
+ * daemon if the device was bound so.  Objects in use stay as they are; what is
+ * present in them can be read.  Does nothing to a device that is not bound in
+ * this mode.
  *
  * Context: may sleep, for the local disk at most.
  */
 void cachefiles_ondemand_detach(struct cachefiles_cache *cache)
 {
 	struct cachefiles_ondemand *od = cache->ondemand;
-	struct cachefiles_od_object *object;
-	int bucket;
+	bool kept;
 
 	if (!od)
 		return;
-	scoped_guard(rwsem_write, &od->attach_sem)
+	scoped_guard(rwsem_write, &od->attach_sem) {
+		WRITE_ONCE(od->parked, od->park_secs > 0);
 		WRITE_ONCE(od->cache, NULL);
-	cachefiles_reqs_kill(&od->reqs);
-	scoped_guard(mutex, &od->names_mutex)
-		hash_for_each(od->objects, bucket, object, hash)
-			cachefiles_od_object_detach(object);
+	}
+	if (od->parked)
+		cachefiles_ondemand_park(od);
+	else
+		cachefiles_ondemand_fail_all(od);
+	trace_cachefiles_od_cache(od, CACHEFILES_OD_UNBOUND);
 
 	/* What was lent must not be put by the plain mode. */
 	clear_bit(CACHEFILES_READY, &cache->flags);
 	cachefiles_ondemand_take_back(cache);
 	cache->ondemand = NULL;
-	pr_info("on-demand cache at %s unbound\n", cache->rootdirname);
-	cachefiles_ondemand_put(od);
+	pr_info("on-demand cache at %s unbound%s%s\n", cache->rootdirname,
+		od->parked ? ", requests wait for the next daemon" : "",
+		od->keep ? ", kept for what is complete" : "");
+	scoped_guard(mutex, &cachefiles_ondemand_mutex) {
+		od->bound = false;
+		kept = od->keep;
+		od->kept = kept;
+	}
+	if (!kept)
+		cachefiles_ondemand_put(od);
 }
 
 /**

@@ -10,10 +10,44 @@
 #include <linux/uaccess.h>
 #include "internal.h"
 
-/* The argument of "bind" that asks for this mode. */
+static const char cachefiles_ondemand_word[] = "ondemand";
+
+/* Do the arguments of "bind" ask for this mode? */
 bool cachefiles_ondemand_wanted(const char *args)
 {
-	return !strcmp(args, "ondemand");
+	size_t len = strlen(cachefiles_ondemand_word);
+
+	return !strncmp(args, cachefiles_ondemand_word, len) && (!args[len] || args[len] == ' ');
+}
+
+/**
+ * cachefiles_parse_bind - take the arguments of "bind" apart
+ * @args: "ondemand", then options, separated by single spaces; changed
+ * @opts: where to put them
+ *
+ * Return: 0; -EINVAL for an option that is unknown, malformed or given twice.
+ */
+int cachefiles_parse_bind(char *args, struct cachefiles_bind_opts *opts)
+{
+	static const char park[] = "park=";
+	char *word;
+
+	memset(opts, 0, sizeof(*opts));
+	args += strlen(cachefiles_ondemand_word);
+	if (!*args)
+		return 0;
+	args++;
+	while ((word = strsep(&args, " "))) {
+		if (!strcmp(word, "keep") && !opts->keep)
+			opts->keep = true;
+		else if (!strcmp(word, "full") && !opts->full)
+			opts->full = true;
+		else if (strncmp(word, park, strlen(park)) || opts->park_secs ||
+			 kstrtouint(word + strlen(park), 10, &opts->park_secs) ||
+			 !in_range(opts->park_secs, 1, CACHEFILES_PARK_MAX))
+			return -EINVAL;
+	}
+	return 0;
 }
 
 /**
@@ -33,8 +67,7 @@ int cachefiles_parse_copen(char *args, u32 *id, loff_t *size)
 	*comma = '\0';
 	if (kstrtou32(args, 10, id) || kstrtoll(comma + 1, 10, size))
 		return -EINVAL;
-	/* Above 511 are codes that never leave the kernel. */
-	return *size < -511 ? -EINVAL : 0;
+	return *size < -CACHEFILES_MAX_ERRNO ? -EINVAL : 0;
 }
 
 /*
@@ -66,17 +99,11 @@ int cachefiles_ondemand_copen(struct cachefiles_cache *cache, char *args)
  */
 int cachefiles_ondemand_restore(struct cachefiles_cache *cache, char *args)
 {
-	struct cachefiles_od_object *object;
-	int bucket;
-
 	if (!cachefiles_in_ondemand_mode(cache))
 		return -EOPNOTSUPP;
 	if (*args)
 		return -EINVAL;
-	guard(mutex)(&cache->ondemand->names_mutex);
-	hash_for_each(cache->ondemand->objects, bucket, object, hash)
-		if (object->users)
-			cachefiles_od_object_restore(object);
+	cachefiles_ondemand_restore_all(cache->ondemand);
 	return 0;
 }
 
@@ -123,8 +150,9 @@ static ssize_t cachefiles_deliver_read(struct cachefiles_req *req, u64 first, u6
 	return ret < 0 || cachefiles_req_sent(req) ? ret : -EAGAIN;
 }
 
-static ssize_t cachefiles_deliver_close(struct cachefiles_req *req, char __user *buffer,
-					size_t buflen)
+/* A CLOSE or FULL: it is all in the head. */
+static ssize_t cachefiles_deliver_notice(struct cachefiles_req *req, char __user *buffer,
+					 size_t buflen)
 {
 	struct cachefiles_msg msg;
 	ssize_t ret;
@@ -212,7 +240,7 @@ ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *bu
 			ret = cachefiles_deliver_read(req, first, last, buffer, buflen);
 			break;
 		default:
-			ret = cachefiles_deliver_close(req, buffer, buflen);
+			ret = cachefiles_deliver_notice(req, buffer, buflen);
 		}
 		cachefiles_req_put(req);
 	} while (ret == -EAGAIN);
@@ -228,4 +256,39 @@ ssize_t cachefiles_ondemand_read(struct cachefiles_cache *cache, char __user *bu
 __poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache)
 {
 	return cachefiles_reqs_readable(&cache->ondemand->reqs) ? EPOLLIN | EPOLLRDNORM : 0;
+}
+
+#define CACHEFILES_FEATURES	(CACHEFILES_FEATURE_READ_FAIL | CACHEFILES_FEATURE_PARK | \
+				 CACHEFILES_FEATURE_KEEP | CACHEFILES_FEATURE_FULL | \
+				 CACHEFILES_FEATURE_SPACE)
+
+/**
+ * cachefiles_ondemand_ioctl - ioctls of the device
+ * @file: the device
+ * @cmd: CACHEFILES_IOC_*
+ * @arg: where the answer goes
+ *
+ * Context: may sleep.
+ * Return: 0; -EFAULT; -EINVAL if the device is to be bound in on-demand mode for
+ * this and is not; -ENOTTY; or an error of the file system.
+ */
+long cachefiles_ondemand_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	struct cachefiles_cache *cache = file->private_data;
+
+	switch (cmd) {
+	case CACHEFILES_IOC_FEATURES: {
+		static const __u64 features = CACHEFILES_FEATURES;
+
+		return copy_to_user((void __user *)arg, &features, sizeof(features)) ? -EFAULT : 0;
+	}
+	case CACHEFILES_IOC_SPACE:
+		scoped_guard(mutex, &cache->daemon_mutex) {
+			if (!cachefiles_in_ondemand_mode(cache))
+				return -EINVAL;
+			return cachefiles_ondemand_space(cache, (void __user *)arg);
+		}
+	default:
+		return -ENOTTY;
+	}
 }

@@ -4,9 +4,12 @@
  * content to it, asks it what is there, and answers READs on it.
  */
 #include <linux/anon_inodes.h>
+#include <linux/compat.h>
 #include <linux/slab.h>
 #include <linux/splice.h>
+#include <linux/uaccess.h>
 #include "internal.h"
+#include <trace/events/cachefiles_ondemand.h>
 
 /**
  * struct cachefiles_odfd - private data of an anonymous fd
@@ -67,7 +70,7 @@ static loff_t cachefiles_odfd_llseek(struct file *file, loff_t offset, int whenc
 	return offset < 0 ? offset : vfs_setpos(file, offset, size);
 }
 
-static int cachefiles_odfd_read_complete(struct cachefiles_odfd *odfd, u32 msg_id)
+static int cachefiles_odfd_answer(struct cachefiles_odfd *odfd, u32 msg_id, int error)
 {
 	struct cachefiles_od_object *object = odfd->object;
 	struct cachefiles_req *req = NULL;
@@ -78,20 +81,49 @@ static int cachefiles_odfd_read_complete(struct cachefiles_odfd *odfd, u32 msg_i
 						  CACHEFILES_OP_READ, object);
 	if (!req)
 		return -EINVAL;
-	req->end(req, 0);
+	if (error) {
+		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_FAILS, 1);
+		trace_cachefiles_od_read_fail(object, req, error);
+		cachefiles_od_complain(object, "the daemon can't fill it", error);
+	}
+	req->end(req, error);
 	cachefiles_req_put(req);
 	return 0;
+}
+
+static int cachefiles_odfd_read_fail(struct cachefiles_odfd *odfd,
+				     const struct cachefiles_read_fail __user *arg)
+{
+	struct cachefiles_read_fail fail;
+
+	if (copy_from_user(&fail, arg, sizeof(fail)))
+		return -EFAULT;
+	if (fail.error >= 0 || fail.error < -CACHEFILES_MAX_ERRNO)
+		return -EINVAL;
+	return cachefiles_odfd_answer(odfd, fail.msg_id, fail.error);
 }
 
 static long cachefiles_odfd_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
 {
 	switch (cmd) {
 	case CACHEFILES_IOC_READ_COMPLETE:
-		return cachefiles_odfd_read_complete(file->private_data, arg);
+		return cachefiles_odfd_answer(file->private_data, arg, 0);
+	case CACHEFILES_IOC_READ_FAIL:
+		return cachefiles_odfd_read_fail(file->private_data, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
 }
+
+#ifdef CONFIG_COMPAT
+static long cachefiles_odfd_compat_ioctl(struct file *file, unsigned int cmd, unsigned long arg)
+{
+	/* The one argument is a number, the other a pointer. */
+	if (cmd == CACHEFILES_IOC_READ_FAIL)
+		return cachefiles_odfd_read_fail(file->private_data, compat_ptr(arg));
+	return cachefiles_odfd_ioctl(file, cmd, arg);
+}
+#endif
 
 static int cachefiles_odfd_release(struct inode *inode, struct file *file)
 {
@@ -110,8 +142,9 @@ static const struct file_operations cachefiles_odfd_fops = {
 	.splice_write	= iter_file_splice_write,
 	.llseek		= cachefiles_odfd_llseek,
 	.unlocked_ioctl	= cachefiles_odfd_ioctl,
-	/* The argument is a number, the same for both. */
-	.compat_ioctl	= cachefiles_odfd_ioctl,
+#ifdef CONFIG_COMPAT
+	.compat_ioctl	= cachefiles_odfd_compat_ioctl,
+#endif
 	.release	= cachefiles_odfd_release,
 };
 

@@ -44,6 +44,17 @@ static void cachefiles_read_op_work(struct work_struct *work)
 	cachefiles_read_op_finish(container_of(work, struct cachefiles_read_op, work));
 }
 
+/* The counter for a read that has waited since then. */
+static enum cachefiles_od_counter cachefiles_wait_class(ktime_t since)
+{
+	s64 waited = ktime_ms_delta(ktime_get(), since), limit = 1;
+	unsigned int class;
+
+	for (class = 0; class < CACHEFILES_OD_NR_WAITS - 1 && waited >= limit; class++)
+		limit *= 10;
+	return CACHEFILES_OD_WAITS + class;
+}
+
 static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 {
 	struct cachefiles_od_object *object = op->object;
@@ -67,6 +78,7 @@ static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 	}
 	if (ret < 0)
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_ERRORS, 1);
+	cachefiles_od_count(cachefiles_od(object), cachefiles_wait_class(op->since), 1);
 	trace_cachefiles_od_read_done(object, iocb->ki_pos, ret);
 	kfree(op);
 	cachefiles_blob_end_read(iocb, ret);
@@ -140,6 +152,7 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 			     unsigned long last, const void *data, struct list_head *ended)
 {
 	struct interval_tree_node *node, *next;
+	bool now_full = false;
 	unsigned long added;
 
 	scoped_guard(spinlock, &object->lock) {
@@ -147,9 +160,12 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 			return;
 		added = cachefiles_map_set(&object->map, first, last);
 		object->nr_fruitless = 0;
+		object->complained = false;
 		if (cachefiles_map_full(&object->map)) {
 			/* Whoever sees it finds the data: cachefiles_od_present(). */
 			smp_store_release(&object->full, true);
+			cachefiles_od_object_tell_full(object);
+			now_full = true;
 		}
 		for (node = interval_tree_iter_first(&object->reads, first, last); node;
 		     node = next) {
@@ -170,6 +186,8 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_FILLED_BYTES,
 			    added << CACHEFILES_GRANULE_SHIFT);
 	trace_cachefiles_od_filled(object, first, last, added);
+	if (now_full)
+		cachefiles_ondemand_kick(cachefiles_od(object));
 }
 
 /**
@@ -250,10 +268,53 @@ static int cachefiles_od_submit_read(struct cachefiles_od_object *object,
 	return 0;
 }
 
+/* Remember why, for cachefiles_ondemand_error(): the page cache only says -EIO. */
+static void cachefiles_od_note_failure(struct cachefiles_od_object *object, unsigned long first,
+				       unsigned long last, int error)
+{
+	struct cachefiles_failure *failure;
+
+	lockdep_assert_held(&object->lock);
+	failure = &object->failures[object->next_failure++ % CACHEFILES_NR_FAILURES];
+	failure->first = first;
+	failure->last = last;
+	failure->error = error;
+}
+
+/**
+ * cachefiles_od_failure - why could these granules not be had?
+ * @object: the object
+ * @first: first granule
+ * @last: last granule, inside the object
+ *
+ * Return: the latest error of a READ for something that is missing in the range
+ * still; -EIO if none is remembered.
+ */
+int cachefiles_od_failure(struct cachefiles_od_object *object, unsigned long first,
+			  unsigned long last)
+{
+	const struct cachefiles_failure *failure;
+	unsigned int i;
+
+	guard(spinlock)(&object->lock);
+	for (i = 1; i <= CACHEFILES_NR_FAILURES; i++) {
+		unsigned long start, end;
+
+		failure = &object->failures[(object->next_failure - i) % CACHEFILES_NR_FAILURES];
+		start = max(first, failure->first);
+		end = min(last, failure->last);
+		if (failure->error && start <= end &&
+		    cachefiles_od_next_missing(object, start, end) <= end)
+			return failure->error;
+	}
+	return -EIO;
+}
+
 /**
  * cachefiles_read_req_end - a READ has ended: see to the reads that wait for it
  * @req: the READ, DONE
- * @error: 0 if the daemon says that it has filled the range
+ * @error: 0 if the daemon says that it has filled the range; what those get who
+ *	wait for something that is missing in it
  *
  * If the daemon was wrong it is asked once more; then those who wait get -EIO.
  *
@@ -264,7 +325,7 @@ void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 	struct cachefiles_od_object *object = req->object;
 	unsigned long first = req->span.start, last = req->span.last;
 	struct cachefiles_fetch_reqs reqs = {};
-	bool again, submitted = false;
+	bool again, submitted = false, complain = false;
 	LIST_HEAD(ended);
 
 	again = !error && !req->asked_again && !cachefiles_od_present(object, first, last);
@@ -288,12 +349,19 @@ void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 			reqs.read->asked_again = true;
 			submitted = !cachefiles_od_submit_read(object, &reqs, first, last);
 		}
-		if (!submitted)
+		if (!submitted) {
+			cachefiles_od_note_failure(object, first, last, error ?: -EIO);
 			cachefiles_od_fail_reads(object, first, last, error ?: -EIO, &ended);
+			complain = !error && req->asked_again;
+		}
 	}
 	spin_unlock(&object->lock);
 
 	cachefiles_fetch_discard_reqs(&reqs);
+	if (!error && first <= last)
+		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_EMPTY_READS, 1);
+	if (complain)
+		cachefiles_od_complain(object, "READs are answered without their data", -EIO);
 	if (submitted)
 		cachefiles_ondemand_kick(cachefiles_od(object));
 	cachefiles_fetch_finish(&ended);
@@ -408,6 +476,7 @@ ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned 
 	op->iter = *to;
 	op->span.start = first;
 	op->span.last = last;
+	op->since = ktime_get();
 
 	scoped_guard(spinlock, &object->lock) {
 		if (blob->shut) {

@@ -123,6 +123,7 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 					     cachefiles_granule(pos + len - 1));
 		if (ret)
 			return ret;
+		cachefiles_od_object_prepare_full(object);
 	}
 	while (done < len) {
 		bool present;

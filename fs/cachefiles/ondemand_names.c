@@ -229,6 +229,7 @@ void cachefiles_od_object_put(struct cachefiles_od_object *object)
 	WARN_ON_ONCE(object->file);
 	WARN_ON_ONCE(!RB_EMPTY_ROOT(&object->reads.rb_root));
 	cachefiles_map_destroy(&object->map);
+	cachefiles_req_discard(object->full_req);
 	cachefiles_od_volume_put(object->volume);
 	kfree(object->partial);
 	kfree(object);

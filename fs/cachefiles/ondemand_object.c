@@ -16,6 +16,29 @@ static void cachefiles_od_set_state(struct cachefiles_od_object *object,
 	object->state = state;
 }
 
+/**
+ * cachefiles_od_complain - have the log say why reads of an object fail
+ * @object: the object
+ * @what: what its daemon does, or its disk
+ * @error: what the readers get
+ *
+ * Once, until something of the object is filled again.
+ *
+ * Context: any; not under the object's lock.
+ */
+void cachefiles_od_complain(struct cachefiles_od_object *object, const char *what, int error)
+{
+	bool complained;
+
+	scoped_guard(spinlock, &object->lock) {
+		complained = object->complained;
+		object->complained = true;
+	}
+	if (!complained)
+		pr_warn_ratelimited("%s/%s: %s (%d)\n", object->volume->key, object->key, what,
+				    error);
+}
+
 /* End READs that waited for an OPEN which did not give the daemon an fd. */
 static void cachefiles_od_fail_held(struct cachefiles_od_object *object, struct list_head *held,
 				    int error)
@@ -26,6 +49,40 @@ static void cachefiles_od_fail_held(struct cachefiles_od_object *object, struct 
 		req->end(req, error);
 		cachefiles_req_put(req);
 	}
+}
+
+/**
+ * cachefiles_od_object_prepare_full - be ready to tell the daemon of a full object
+ * @object: the object
+ *
+ * Context: may sleep; under fill_mutex.
+ */
+void cachefiles_od_object_prepare_full(struct cachefiles_od_object *object)
+{
+	struct cachefiles_ondemand *od = cachefiles_od(object);
+
+	lockdep_assert_held(&object->fill_mutex);
+	if (READ_ONCE(od->tell_full) && !READ_ONCE(object->full_req))
+		WRITE_ONCE(object->full_req, cachefiles_req_alloc(&od->reqs, CACHEFILES_OP_FULL,
+								  NULL, NULL));
+}
+
+/**
+ * cachefiles_od_object_tell_full - send a FULL, if the object is and it was asked for
+ * @object: the object
+ *
+ * Context: under the object's lock; the caller kicks the daemon afterwards.
+ */
+void cachefiles_od_object_tell_full(struct cachefiles_od_object *object)
+{
+	struct cachefiles_req *req = object->full_req;
+
+	lockdep_assert_held(&object->lock);
+	if (!req || !object->full || object->state != CACHEFILES_OD_OPEN)
+		return;
+	req->object_id = object->object_id;
+	if (!cachefiles_req_submit(req, NULL))
+		object->full_req = NULL;
 }
 
 /*
@@ -48,6 +105,7 @@ static void cachefiles_od_object_end_open(struct cachefiles_od_object *object,
 		cachefiles_od_set_state(object, opened ? CACHEFILES_OD_OPEN : CACHEFILES_OD_CLOSED);
 		if (opened) {
 			cachefiles_reqs_release(table, &object->held, object->object_id);
+			cachefiles_od_object_tell_full(object);
 		} else {
 			/* Those that come now have the next OPEN. */
 			cachefiles_reqs_move_held(table, &object->held, &failed);
@@ -110,6 +168,7 @@ void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
 	object->open_req = cachefiles_req_get(req);
 	req->object_id = object->object_id;
 	cachefiles_od_set_state(object, CACHEFILES_OD_OPENING);
+	cachefiles_od_count(od, CACHEFILES_OD_OPENS, 1);
 	if (cachefiles_req_submit(req, NULL)) {
 		/*
 		 * No daemon.  Whoever killed the table ends what is held; the
@@ -126,21 +185,12 @@ void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
 	}
 }
 
-/**
- * cachefiles_od_object_open - have an object's size told by the daemon
- * @object: the object; the caller is one of its users
- *
- * Sends an OPEN if none is under way, and waits for its end, killably.  Does
- * nothing if the size is known: should the daemon have lost the object, the next
- * miss opens it again.
- *
- * A caller that is killed leaves the OPEN alone, others may wait for it too; if
- * nobody does, it ends when the last user goes.
- *
- * Context: may sleep.
- * Return: 0, or an error as in cachefiles_ondemand_open().
+/*
+ * Send an OPEN if none is under way, and wait for its end.  A caller that is
+ * killed leaves the OPEN alone, others may wait for it too; if nobody does, it
+ * ends when the last user goes.
  */
-int cachefiles_od_object_open(struct cachefiles_od_object *object)
+static int cachefiles_od_object_ask(struct cachefiles_od_object *object)
 {
 	struct cachefiles_req *req;
 	unsigned int nr_opens;
@@ -159,14 +209,48 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 	else
 		cachefiles_ondemand_kick(cachefiles_od(object));
 
-	ret = wait_event_killable(object->open_wq,
-				  READ_ONCE(object->size) >= 0 ||
-				  READ_ONCE(object->nr_opens) != nr_opens);
+	/* Freezable: the daemon may be frozen first when the machine suspends. */
+	ret = wait_event_state(object->open_wq,
+			       READ_ONCE(object->size) >= 0 ||
+			       READ_ONCE(object->nr_opens) != nr_opens,
+			       TASK_KILLABLE | TASK_FREEZABLE);
 	if (ret)
 		return -EINTR;
 	guard(spinlock)(&object->lock);
 	/* A new daemon may have told the size after the OPEN failed: take it. */
 	return object->size >= 0 ? 0 : object->open_error ?: -EIO;
+}
+
+/**
+ * cachefiles_od_object_open - learn an object's size
+ * @object: the object; the caller is one of its users
+ *
+ * The daemon is asked, even if the cache file is complete: its word counts.
+ * Only without a daemon a complete cache file is taken as it is.  Does nothing
+ * if the size is known: should the daemon have lost the object, the next miss
+ * opens it again.
+ *
+ * Context: may sleep, killably, until the daemon has answered.
+ * Return: 0; -ENOTCONN if there is no daemon and the cache file is not complete;
+ * or an error as in cachefiles_ondemand_open().
+ */
+int cachefiles_od_object_open(struct cachefiles_od_object *object)
+{
+	struct cachefiles_ondemand *od = cachefiles_od(object);
+	int ret;
+
+	if (!READ_ONCE(od->cache)) {
+		ret = cachefiles_store_open_complete(object);
+		if (!ret || ret == -EINTR)
+			return ret;
+		if (!cachefiles_ondemand_has_daemon(od))
+			return -ENOTCONN;
+	}
+	ret = cachefiles_od_object_ask(object);
+	/* The daemon may have gone, or none may have come. */
+	if (ret == -EIO && !READ_ONCE(od->cache) && !cachefiles_store_open_complete(object))
+		return 0;
+	return ret;
 }
 
 /*
@@ -285,6 +369,8 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		read->end(read, 0);
 		cachefiles_req_put(read);
 	}
+	if (!list_empty(&failed))
+		cachefiles_od_complain(object, "its fd is closed again and again", -EIO);
 	cachefiles_od_fail_held(object, &failed, -EIO);
 	if (req)
 		cachefiles_req_discard(req);
@@ -296,27 +382,27 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
  * cachefiles_od_object_restore - treat an object as unknown to the daemon
  * @object: the object
  *
- * An OPEN that was delivered is replaced by a new one.  An object that is open
+ * An OPEN that was delivered, or is at this moment, is replaced by a new one: the
+ * daemon before may still answer it.  An object that is open
  * loses its fd, though somebody may still have it.
  *
  * Context: may sleep.
  */
 void cachefiles_od_object_restore(struct cachefiles_od_object *object)
 {
-	struct cachefiles_reqs *table = &cachefiles_od(object)->reqs;
 	struct cachefiles_req *req = NULL;
 	u32 object_id = 0;
 
 	scoped_guard(spinlock, &object->lock) {
-		if (object->state == CACHEFILES_OD_OPENING)
-			req = cachefiles_req_take(table, object->open_req->id,
-						  CACHEFILES_OP_OPEN, object);
+		if (object->state == CACHEFILES_OD_OPENING &&
+		    cachefiles_req_recall(object->open_req))
+			req = object->open_req;
 		else if (object->state == CACHEFILES_OD_OPEN)
 			object_id = object->object_id;
 	}
 	if (req) {
 		cachefiles_od_object_ask_again(object, req);
-		cachefiles_req_put(req);
+		cachefiles_req_put(req); /* the table's */
 	}
 	if (object_id)
 		cachefiles_od_object_lost_fd(object, object_id, false);

@@ -23,6 +23,11 @@ static const char * const cachefiles_opcodes[] = {
 	[CACHEFILES_OP_OPEN]	= "open",
 	[CACHEFILES_OP_CLOSE]	= "close",
 	[CACHEFILES_OP_READ]	= "read",
+	[CACHEFILES_OP_FULL]	= "full",
+};
+
+static const char * const cachefiles_wait_classes[CACHEFILES_OD_NR_WAITS] = {
+	"1ms", "10ms", "100ms", "1s", "10s", "more",
 };
 
 static u64 cachefiles_od_sum(struct cachefiles_ondemand *od, enum cachefiles_od_counter counter)
@@ -72,18 +77,30 @@ static void cachefiles_od_show_reqs(struct seq_file *m, struct cachefiles_reqs *
 static void cachefiles_od_show(struct seq_file *m, struct cachefiles_ondemand *od)
 {
 	struct path root = { .mnt = od->mnt, .dentry = od->root };
+	int i;
 
 	seq_puts(m, "cache ");
 	seq_path(m, &root, " \t\n\\");
 	seq_printf(m, " daemon=%s pending=%u max_pending=%u\n",
-		   READ_ONCE(od->cache) ? "bound" : "none", READ_ONCE(od->reqs.nr_live),
-		   READ_ONCE(od->reqs.max_live));
+		   READ_ONCE(od->cache) ? "bound" : READ_ONCE(od->parked) ? "awaited" : "none",
+		   READ_ONCE(od->reqs.nr_live), READ_ONCE(od->reqs.max_live));
 	seq_printf(m, "  reads hits=%llu misses=%llu joined=%llu errors=%llu filled_bytes=%llu\n",
 		   cachefiles_od_sum(od, CACHEFILES_OD_HITS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_MISSES),
 		   cachefiles_od_sum(od, CACHEFILES_OD_JOINED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_ERRORS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_FILLED_BYTES));
+	seq_printf(m, "  daemon opens=%llu read_fails=%llu empty_reads=%llu no_space=%llu culled=%llu\n",
+		   cachefiles_od_sum(od, CACHEFILES_OD_OPENS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_READ_FAILS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTY_READS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_NO_SPACE),
+		   cachefiles_od_sum(od, CACHEFILES_OD_CULLED));
+	seq_puts(m, "  waits");
+	for (i = 0; i < CACHEFILES_OD_NR_WAITS; i++)
+		seq_printf(m, " %s=%llu", cachefiles_wait_classes[i],
+			   cachefiles_od_sum(od, CACHEFILES_OD_WAITS + i));
+	seq_putc(m, '\n');
 	cachefiles_od_show_reqs(m, &od->reqs);
 }
 

@@ -80,8 +80,56 @@ static void cachefiles_store_read_record(struct cachefiles_od_object *object)
 	object->stored_full = xattr.content == CACHEFILES_CONTENT_ALL;
 }
 
+/* The mark that keeps "cull" and everybody else in the kernel off a file. */
+static bool cachefiles_store_mark(struct inode *inode)
+{
+	bool marked;
+
+	inode_lock(inode);
+	marked = !(inode->i_flags & S_KERNEL_FILE);
+	inode->i_flags |= S_KERNEL_FILE;
+	inode_unlock(inode);
+	return marked;
+}
+
+/**
+ * cachefiles_store_unmark - a file of the cache is not in use any more
+ * @inode: its inode
+ *
+ * Context: may sleep.
+ */
+void cachefiles_store_unmark(struct inode *inode)
+{
+	inode_lock(inode);
+	inode->i_flags &= ~S_KERNEL_FILE;
+	inode_unlock(inode);
+}
+
+/* Find a directory, or with @create make it, and mark it as in use. */
+static struct dentry *cachefiles_store_get_dir(struct cachefiles_ondemand *od,
+					       struct dentry *parent, const char *name,
+					       bool create, bool *is_new)
+{
+	struct dentry *dentry;
+	int ret = 0;
+
+	if (create)
+		return cachefiles_get_directory(od->cache, parent, name, is_new);
+	dentry = lookup_one_positive_unlocked(&nop_mnt_idmap, &QSTR(name), parent);
+	if (IS_ERR(dentry))
+		return dentry;
+	if (!d_can_lookup(dentry))
+		ret = -ENOTDIR;
+	else if (!cachefiles_store_mark(d_inode(dentry)))
+		ret = -EBUSY;
+	if (!ret)
+		return dentry;
+	dput(dentry);
+	return ERR_PTR(ret);
+}
+
 /* Find or make the directory of a volume, marked as in use. */
-static int cachefiles_store_volume_dir(struct cachefiles_od_volume *volume)
+static int cachefiles_store_volume_dir(struct cachefiles_od_volume *volume, bool create)
 {
 	struct cachefiles_ondemand *od = volume->od;
 	const __be32 coherency = 0;
@@ -91,7 +139,7 @@ static int cachefiles_store_volume_dir(struct cachefiles_od_volume *volume)
 	char *name __free(kfree) = kasprintf(GFP_KERNEL, "I%s", volume->key);
 	if (!name)
 		return -ENOMEM;
-	dentry = cachefiles_get_directory(od->cache, od->store, name, &is_new);
+	dentry = cachefiles_store_get_dir(od, od->store, name, create, &is_new);
 	if (IS_ERR(dentry))
 		return PTR_ERR(dentry);
 	/* As the plain mode marks its volumes; nothing depends on it. */
@@ -120,8 +168,8 @@ void cachefiles_store_release_volume(struct cachefiles_od_volume *volume)
 	cachefiles_put_directory(volume->dentry);
 }
 
-/* The fan-out directory of an object, made and pinned when first needed. */
-static struct dentry *cachefiles_store_make_fanout(struct cachefiles_od_object *object)
+/* The fan-out directory of an object, pinned when first needed. */
+static struct dentry *cachefiles_store_pin_fanout(struct cachefiles_od_object *object, bool create)
 {
 	struct cachefiles_od_volume *volume = object->volume;
 	u8 index = object->key_hash;
@@ -131,7 +179,7 @@ static struct dentry *cachefiles_store_make_fanout(struct cachefiles_od_object *
 
 	guard(mutex)(&volume->od->names_mutex);
 	if (!volume->dentry) {
-		ret = cachefiles_store_volume_dir(volume);
+		ret = cachefiles_store_volume_dir(volume, create);
 		if (ret)
 			return ERR_PTR(ret);
 	}
@@ -139,7 +187,7 @@ static struct dentry *cachefiles_store_make_fanout(struct cachefiles_od_object *
 	if (fan)
 		return fan;
 	snprintf(name, sizeof(name), "@%02x", index);
-	fan = cachefiles_get_directory(volume->od->cache, volume->dentry, name, NULL);
+	fan = cachefiles_store_get_dir(volume->od, volume->dentry, name, create, NULL);
 	if (IS_ERR(fan))
 		return fan;
 	ret = xa_err(xa_store(&volume->fanout, index, fan, GFP_KERNEL));
@@ -150,17 +198,20 @@ static struct dentry *cachefiles_store_make_fanout(struct cachefiles_od_object *
 	return fan;
 }
 
-static struct dentry *cachefiles_store_fanout(struct cachefiles_od_object *object)
+static struct dentry *cachefiles_store_fanout(struct cachefiles_od_object *object, bool create)
 {
-	struct dentry *fan = cachefiles_store_make_fanout(object);
+	struct dentry *fan = cachefiles_store_pin_fanout(object, create);
 
 	/* The plain mode's word for a cache that is too full. */
 	return fan == ERR_PTR(-ENOBUFS) ? ERR_PTR(-ENOSPC) : fan;
 }
 
-/* Look the cache file up, and create it, under its final name, if there is none. */
+/*
+ * Look the cache file up, and with @create make it, under its final name, if there
+ * is none.
+ */
 static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *object,
-					      struct dentry *fan, const char *name)
+					      struct dentry *fan, const char *name, bool create)
 {
 	struct cachefiles_ondemand *od = cachefiles_od(object);
 	struct path dir = { .mnt = od->mnt, .dentry = fan };
@@ -168,7 +219,7 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 	int ret;
 
 	dentry = lookup_one_positive_unlocked(&nop_mnt_idmap, &QSTR(name), fan);
-	if (dentry != ERR_PTR(-ENOENT))
+	if (dentry != ERR_PTR(-ENOENT) || !create)
 		return dentry;
 
 	if (cachefiles_has_space(od->cache, 1, 0, cachefiles_has_space_for_create) < 0)
@@ -194,26 +245,7 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 	return dentry;
 }
 
-/* The mark that keeps "cull" and everybody else in the kernel off the file. */
-static bool cachefiles_store_mark(struct inode *inode)
-{
-	bool marked;
-
-	inode_lock(inode);
-	marked = !(inode->i_flags & S_KERNEL_FILE);
-	inode->i_flags |= S_KERNEL_FILE;
-	inode_unlock(inode);
-	return marked;
-}
-
-static void cachefiles_store_unmark(struct inode *inode)
-{
-	inode_lock(inode);
-	inode->i_flags &= ~S_KERNEL_FILE;
-	inode_unlock(inode);
-}
-
-static int cachefiles_store_open_file(struct cachefiles_od_object *object)
+static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool create)
 {
 	struct cachefiles_ondemand *od = cachefiles_od(object);
 	struct path path = { .mnt = od->mnt };
@@ -224,10 +256,12 @@ static int cachefiles_store_open_file(struct cachefiles_od_object *object)
 	char *name __free(kfree) = kasprintf(GFP_KERNEL, "D%s", object->key);
 	if (!name)
 		return -ENOMEM;
-	fan = cachefiles_store_fanout(object);
+	/* What is found here is not culled before it is marked. */
+	guard(rwsem_read)(&od->cull_sem);
+	fan = cachefiles_store_fanout(object, create);
 	if (IS_ERR(fan))
 		return PTR_ERR(fan);
-	path.dentry = cachefiles_store_lookup(object, fan, name);
+	path.dentry = cachefiles_store_lookup(object, fan, name, create);
 	if (IS_ERR(path.dentry))
 		return PTR_ERR(path.dentry);
 
@@ -315,31 +349,42 @@ static int cachefiles_store_reset(struct cachefiles_od_object *object, loff_t si
 		cachefiles_store_record(object, size, CACHEFILES_CONTENT_BACKFS_MAP);
 }
 
+static u64 cachefiles_store_nr_granules(loff_t size)
+{
+	return DIV_ROUND_UP_ULL((u64)size, CACHEFILES_GRANULE_SIZE);
+}
+
+/* How long the cache file of an object of this size is: its data and its map. */
+static u64 cachefiles_store_total(loff_t size)
+{
+	u64 nr = cachefiles_store_nr_granules(size);
+
+	return (nr << CACHEFILES_GRANULE_SHIFT) +
+	       (u64)cachefiles_store_nr_chunks(nr) * CACHEFILES_MAP_CHUNK_BYTES;
+}
+
 /* Open the cache file, create it if need be, and make it fit for the size. */
 static int cachefiles_store_prepare(struct cachefiles_od_object *object, loff_t size)
 {
 	struct super_block *sb = cachefiles_od(object)->mnt->mnt_sb;
-	u64 nr = DIV_ROUND_UP_ULL((u64)size, CACHEFILES_GRANULE_SIZE);
-	u64 data_end = nr << CACHEFILES_GRANULE_SHIFT;
-	u64 total;
+	u64 total = cachefiles_store_total(size);
 	int ret;
 
-	if (nr > ULONG_MAX)
-		return -EFBIG;
-	total = data_end + (u64)cachefiles_store_nr_chunks(nr) * CACHEFILES_MAP_CHUNK_BYTES;
 	if (total > sb->s_maxbytes)
 		return -EFBIG;
 	if (!object->file) {
-		ret = cachefiles_store_open_file(object);
+		ret = cachefiles_store_open_file(object, true);
 		if (ret)
 			return ret;
 	}
-	cachefiles_map_init(&object->map, nr);
+	cachefiles_map_init(&object->map, cachefiles_store_nr_granules(size));
 	if (object->stored_size != size || i_size_read(file_inode(object->file)) != total) {
 		object->stored_full = false;
 		return cachefiles_store_reset(object, size, total);
 	}
-	return object->stored_full ? 0 : cachefiles_store_load_map(object, data_end, total);
+	if (object->stored_full)
+		return 0;
+	return cachefiles_store_load_map(object, cachefiles_data_end(size), total);
 }
 
 /**
@@ -380,10 +425,60 @@ int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size)
 		cachefiles_map_destroy(&object->map);
 		return ret;
 	}
+	cachefiles_od_object_prepare_full(object);
 	guard(spinlock)(&object->lock);
 	object->full = object->stored_full || cachefiles_map_full(&object->map);
 	/* Whoever sees the size finds the file and the map. */
 	smp_store_release(&object->size, size);
+	return 0;
+}
+
+/* Open the cache file if there is one and it was recorded as complete. */
+static int cachefiles_store_find_complete(struct cachefiles_od_object *object)
+{
+	int ret = object->file ? 0 : cachefiles_store_open_file(object, false);
+
+	if (ret)
+		return ret;
+	if (!object->stored_full || object->stored_size < 0 ||
+	    i_size_read(file_inode(object->file)) != cachefiles_store_total(object->stored_size))
+		return -ENODATA;
+	return 0;
+}
+
+/**
+ * cachefiles_store_open_complete - open an object without asking the daemon
+ * @object: the object
+ *
+ * Possible if its cache file is complete; it then has the size that it was
+ * recorded with.  Nothing is made on disk.
+ *
+ * Context: may sleep, killably.
+ * Return: 0; -ENOENT if there is no cache file; -ENODATA if it is not complete;
+ * -ESTALE if the object has been dropped; -EBUSY if somebody else in the kernel
+ * uses it; -EINTR; or another error of the file system.
+ */
+int cachefiles_store_open_complete(struct cachefiles_od_object *object)
+{
+	int ret;
+
+	ACQUIRE(mutex_kill, lock)(&object->fill_mutex);
+	if (ACQUIRE_ERR(mutex_kill, &lock))
+		return -EINTR;
+	if (READ_ONCE(object->state) == CACHEFILES_OD_DROPPED)
+		return -ESTALE;
+	if (object->size >= 0)
+		return 0;
+	scoped_with_creds(cachefiles_od(object)->cred)
+		ret = cachefiles_store_find_complete(object);
+	if (ret)
+		return ret;
+	cachefiles_map_init(&object->map, cachefiles_store_nr_granules(object->stored_size));
+	guard(spinlock)(&object->lock);
+	object->full = true;
+	/* As in cachefiles_store_set_size(). */
+	smp_store_release(&object->size, object->stored_size);
+	wake_up_all(&object->open_wq);
 	return 0;
 }
 

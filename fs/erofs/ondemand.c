@@ -154,3 +154,60 @@ void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 							EROFS_ONDEMAND_META_BYTES),
 					     EROFS_ONDEMAND_META_BYTES);
 }
+
+static int erofs_ondemand_map(struct inode *inode, struct erofs_map_blocks *map)
+{
+#ifdef CONFIG_EROFS_FS_ZIP
+	if (erofs_inode_is_data_compressed(EROFS_I(inode)->datalayout))
+		return z_erofs_map_blocks_iter(inode, map, 0);
+#endif
+	return erofs_map_blocks(inode, map);
+}
+
+/* Where in which blob is what this byte of a file is made of? */
+static int erofs_ondemand_locate(struct inode *inode, loff_t pos, struct erofs_map_dev *mdev,
+				 u64 *len)
+{
+	struct erofs_inode *vi = EROFS_I(inode);
+	struct erofs_map_blocks map = { .buf = __EROFS_BUF_INITIALIZER, .m_la = pos };
+	struct inode *packed = EROFS_SB(inode->i_sb)->packed_inode;
+	int err = erofs_ondemand_map(inode, &map);
+
+	erofs_put_metabuf(&map.buf);
+	if (err)
+		return err;
+	if (map.m_flags & EROFS_MAP_FRAGMENT) {
+		if (!packed || inode == packed)
+			return -EFSCORRUPTED;
+		return erofs_ondemand_locate(packed, vi->z_fragmentoff + pos - map.m_la, mdev, len);
+	}
+	if (!(map.m_flags & EROFS_MAP_MAPPED))
+		return -ENODATA;
+	*mdev = (struct erofs_map_dev) { .m_deviceid = map.m_deviceid, .m_pa = map.m_pa };
+	*len = map.m_plen;
+	if (!erofs_inode_is_data_compressed(vi->datalayout)) {
+		mdev->m_pa += pos - map.m_la;
+		*len = 1;
+	}
+	return erofs_map_dev(inode->i_sb, mdev);
+}
+
+/**
+ * erofs_ondemand_why - why did a read fail?
+ * @inode: the file
+ * @pos: the byte that it got no further than
+ *
+ * The page cache says -EIO whatever the daemon said.
+ *
+ * Context: may sleep, killably.
+ * Return: the errno that the daemon failed the READ with, or -EIO.
+ */
+int erofs_ondemand_why(struct inode *inode, loff_t pos)
+{
+	struct erofs_map_dev mdev;
+	u64 len;
+
+	if (erofs_ondemand_locate(inode, pos, &mdev, &len))
+		return -EIO;
+	return cachefiles_ondemand_error(mdev.m_dif->file, mdev.m_dif->fsoff + mdev.m_pa, len);
+}

@@ -18,6 +18,15 @@ struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key);
 void erofs_ondemand_init_super(struct super_block *sb);
 void erofs_ondemand_shutdown(struct erofs_sb_info *sbi);
 void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev);
+int erofs_ondemand_why(struct inode *inode, loff_t pos);
+
+/* What a read that got @ret from the page cache tells its caller. */
+static inline ssize_t erofs_ondemand_read_error(struct inode *inode, loff_t pos, ssize_t ret)
+{
+	if (ret == -EIO && erofs_is_ondemand(EROFS_I_SB(inode)))
+		return erofs_ondemand_why(inode, pos);
+	return ret;
+}
 
 static inline bool erofs_ondemand_is_shut(const struct erofs_sb_info *sbi)
 {
@@ -72,6 +81,11 @@ static inline void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 
 static inline void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 {
+}
+
+static inline ssize_t erofs_ondemand_read_error(struct inode *inode, loff_t pos, ssize_t ret)
+{
+	return ret;
 }
 
 static inline bool erofs_ondemand_is_shut(const struct erofs_sb_info *sbi)

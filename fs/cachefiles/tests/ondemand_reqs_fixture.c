@@ -52,6 +52,7 @@ int reqs_kunit_init(struct kunit *test)
 	init_waitqueue_func_entry(&rk->waiter, reqs_kunit_wakeup);
 	add_wait_queue(&rk->pollwq, &rk->waiter);
 	refcount_set(&rk->od.ref, 1); /* the test's */
+	cachefiles_ondemand_watch_init(&rk->od);
 	rk->table = &rk->od.reqs;
 	cachefiles_reqs_init(rk->table);
 	/* For a busy machine a tenth of a second is nothing: let time stand still. */
@@ -69,6 +70,7 @@ void reqs_kunit_exit(struct kunit *test)
 
 	if (!rk)
 		return;
+	cancel_delayed_work_sync(&rk->od.watch_work);
 	cachefiles_reqs_kill(rk->table);
 	for (i = 0; i < rk->nr_reqs; i++) {
 		struct cachefiles_req *req = rk->reqs[i];

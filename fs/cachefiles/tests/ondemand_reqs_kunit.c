@@ -75,6 +75,24 @@ static bool move_claim(struct reqs_kunit *rk, struct cachefiles_req *req)
 	return true;
 }
 
+static bool move_recall(struct reqs_kunit *rk, struct cachefiles_req *req)
+{
+	if (!cachefiles_req_recall(req))
+		return false;
+	req->end(req, 0);
+	cachefiles_req_put(req);
+	return true;
+}
+
+static bool move_park(struct reqs_kunit *rk, struct cachefiles_req *req)
+{
+	u8 before = req->state;
+
+	cachefiles_reqs_park(rk->table);
+	cachefiles_reqs_revive(rk->table, &rk->pollwq);
+	return req->state != before;
+}
+
 static bool move_grow(struct reqs_kunit *rk, struct cachefiles_req *req)
 {
 	unsigned long last = req->span.last;
@@ -110,6 +128,10 @@ static const struct move moves[] = {
 	  0, STAYS },
 	{ "claim", "whoever comes first has it", move_claim,
 	  LIVE, CACHEFILES_REQ_DONE },
+	{ "recall", "only what the daemon has, or is being given", move_recall,
+	  SENDING | SENT, CACHEFILES_REQ_DONE },
+	{ "park", "what has an answer stays for the next daemon", move_park,
+	  0, STAYS },
 	{ "cancel", "whoever comes first ends it", reqs_kunit_cancel,
 	  LIVE, CACHEFILES_REQ_DONE },
 	{ "grow", "a message that is being made is as it is", move_grow,
@@ -330,11 +352,22 @@ static void reqs_grow_before_pick(struct kunit *test)
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_sent(rk, req));
 }
 
+static const struct notice {
+	const char		*what;
+	enum cachefiles_opcode	opcode;
+} notices[] = {
+	{ "CLOSE", CACHEFILES_OP_CLOSE },
+	{ "FULL", CACHEFILES_OP_FULL },
+};
+
+KUNIT_ARRAY_PARAM_DESC(notices, notices, what);
+
 /* It has no answer: that it is in the daemon's buffer is its end. */
-static void reqs_close_ends_when_sent(struct kunit *test)
+static void reqs_notice_ends_when_sent(struct kunit *test)
 {
+	enum cachefiles_opcode opcode = ((const struct notice *)test->param_value)->opcode;
 	struct reqs_kunit *rk = test->priv;
-	struct cachefiles_req *req = reqs_kunit_new(test, CACHEFILES_OP_CLOSE, NULL);
+	struct cachefiles_req *req = reqs_kunit_new(test, opcode, NULL);
 
 	reqs_kunit_bring(test, req, CACHEFILES_REQ_SENDING);
 	KUNIT_EXPECT_FALSE(test, reqs_kunit_answer(rk, req));
@@ -342,7 +375,7 @@ static void reqs_close_ends_when_sent(struct kunit *test)
 	REQS_EXPECT_ENDED(test, req, 0);
 
 	/* A buffer that is too small does not lose it. */
-	req = reqs_kunit_new(test, CACHEFILES_OP_CLOSE, NULL);
+	req = reqs_kunit_new(test, opcode, NULL);
 	reqs_kunit_bring(test, req, CACHEFILES_REQ_SENDING);
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_unsend_last(rk, req));
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_pick(rk, req));
@@ -352,12 +385,35 @@ static void reqs_close_ends_when_sent(struct kunit *test)
 
 	/* Nobody need be told of its end. */
 	cachefiles_reqs_revive(rk->table, &rk->pollwq);
-	req = cachefiles_req_alloc(rk->table, CACHEFILES_OP_CLOSE, NULL, NULL);
+	req = cachefiles_req_alloc(rk->table, opcode, NULL, NULL);
 	KUNIT_ASSERT_NOT_NULL(test, req);
 	KUNIT_EXPECT_EQ(test, cachefiles_req_submit(req, NULL), 0);
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_pick(rk, req));
 	KUNIT_EXPECT_TRUE(test, reqs_kunit_sent(rk, req));
 	KUNIT_EXPECT_TRUE(test, xa_empty(&rk->table->ids));
+}
+
+/* What a daemon was only to be told is of no use to the next one. */
+static void reqs_park_drops_notices(struct kunit *test)
+{
+	enum cachefiles_opcode opcode = ((const struct notice *)test->param_value)->opcode;
+	struct reqs_kunit *rk = test->priv;
+	struct cachefiles_req *read = reqs_kunit_new(test, CACHEFILES_OP_READ, rk->object);
+	struct cachefiles_req *notice = reqs_kunit_new(test, opcode, NULL);
+	struct cachefiles_req *unsent = reqs_kunit_new(test, opcode, NULL);
+
+	KUNIT_ASSERT_EQ(test, cachefiles_req_submit(notice, NULL), 0);
+	KUNIT_ASSERT_EQ(test, cachefiles_req_submit(read, NULL), 0);
+	cachefiles_reqs_park(rk->table);
+	KUNIT_EXPECT_EQ(test, notice->state, CACHEFILES_REQ_DONE);
+	REQS_EXPECT(test, read, CACHEFILES_REQ_QUEUED, 2);
+	REQS_EXPECT(test, unsent, CACHEFILES_REQ_NEW, 2);
+	/* Nobody is there to be woken, and requests can be made. */
+	cachefiles_reqs_wake(rk->table);
+	KUNIT_EXPECT_EQ(test, atomic_read(&rk->nr_wakeups), 0);
+	KUNIT_EXPECT_EQ(test, cachefiles_req_submit(unsent, NULL), 0);
+	/* What it is ended with does not matter: count it for the fixture. */
+	notice->end(notice, 0);
 }
 
 static void reqs_count_live(struct kunit *test)
@@ -395,7 +451,8 @@ static struct kunit_case reqs_cases[] = {
 	KUNIT_CASE(reqs_release_all),
 	KUNIT_CASE(reqs_move_held),
 	KUNIT_CASE(reqs_grow_before_pick),
-	KUNIT_CASE(reqs_close_ends_when_sent),
+	KUNIT_CASE_PARAM(reqs_notice_ends_when_sent, notices_gen_params),
+	KUNIT_CASE_PARAM(reqs_park_drops_notices, notices_gen_params),
 	KUNIT_CASE(reqs_count_live),
 	{}
 };

@@ -11,6 +11,7 @@
 TRACE_DEFINE_ENUM(CACHEFILES_OP_OPEN);
 TRACE_DEFINE_ENUM(CACHEFILES_OP_CLOSE);
 TRACE_DEFINE_ENUM(CACHEFILES_OP_READ);
+TRACE_DEFINE_ENUM(CACHEFILES_OP_FULL);
 TRACE_DEFINE_ENUM(CACHEFILES_REQ_NEW);
 TRACE_DEFINE_ENUM(CACHEFILES_REQ_QUEUED);
 TRACE_DEFINE_ENUM(CACHEFILES_REQ_HELD);
@@ -21,12 +22,18 @@ TRACE_DEFINE_ENUM(CACHEFILES_OD_CLOSED);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_OPENING);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_OPEN);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_DROPPED);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_BOUND);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_UNBOUND);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_PARKED);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_EXPIRED);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_NO_SPACE_LEFT);
 
 #define show_od_opcode(value)				\
 	__print_symbolic(value,				\
 		{ CACHEFILES_OP_OPEN,	"OPEN" },	\
 		{ CACHEFILES_OP_CLOSE,	"CLOSE" },	\
-		{ CACHEFILES_OP_READ,	"READ" })
+		{ CACHEFILES_OP_READ,	"READ" },	\
+		{ CACHEFILES_OP_FULL,	"FULL" })
 
 #define show_od_req_state(value)				\
 	__print_symbolic(value,				\
@@ -43,6 +50,63 @@ TRACE_DEFINE_ENUM(CACHEFILES_OD_DROPPED);
 		{ CACHEFILES_OD_OPENING,	"opening" },	\
 		{ CACHEFILES_OD_OPEN,	"open" },	\
 		{ CACHEFILES_OD_DROPPED,	"dropped" })
+
+#define show_od_event(value)				\
+	__print_symbolic(value,				\
+		{ CACHEFILES_OD_BOUND,	"bound" },	\
+		{ CACHEFILES_OD_UNBOUND,	"unbound" },	\
+		{ CACHEFILES_OD_PARKED,	"parked" },	\
+		{ CACHEFILES_OD_EXPIRED,	"expired" },	\
+		{ CACHEFILES_OD_NO_SPACE_LEFT,	"no space" })
+
+TRACE_EVENT(cachefiles_od_cache,
+	TP_PROTO(const struct cachefiles_ondemand *od, unsigned int event),
+
+	TP_ARGS(od, event),
+
+	TP_STRUCT__entry(
+		__string(name,		od->root->d_name.name)
+		__field(u8,		event)
+		__field(unsigned int,	pending)
+	),
+
+	TP_fast_assign(
+		__assign_str(name);
+		__entry->event		= event;
+		__entry->pending	= od->reqs.nr_live;
+	),
+
+	TP_printk("%s %s pending=%u", __get_str(name), show_od_event(__entry->event),
+		  __entry->pending)
+);
+
+TRACE_EVENT(cachefiles_od_read_fail,
+	TP_PROTO(const struct cachefiles_od_object *object, const struct cachefiles_req *req,
+		 int error),
+
+	TP_ARGS(object, req, error),
+
+	TP_STRUCT__entry(
+		__string(volume,	object->volume->key)
+		__string(key,		object->key)
+		__field(u32,		id)
+		__field(int,		error)
+		__field(unsigned long,	first)
+		__field(unsigned long,	last)
+	),
+
+	TP_fast_assign(
+		__assign_str(volume);
+		__assign_str(key);
+		__entry->id		= req->id;
+		__entry->error		= error;
+		__entry->first		= req->span.start;
+		__entry->last		= req->span.last;
+	),
+
+	TP_printk("%s/%s id=%u error=%d granules=%lu-%lu", __get_str(volume),
+		  __get_str(key), __entry->id, __entry->error, __entry->first, __entry->last)
+);
 
 TRACE_EVENT(cachefiles_od_req,
 	TP_PROTO(const struct cachefiles_req *req, unsigned int to),

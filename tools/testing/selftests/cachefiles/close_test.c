@@ -4,7 +4,6 @@
  */
 #include <dirent.h>
 #include <fcntl.h>
-#include <ftw.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -236,94 +235,6 @@ TEST_F(order, any)
 	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
 	EXPECT_EQ(0, scene_serve(s, &t));
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
-}
-
-FIXTURE(cull)
-{
-	struct scene s;
-};
-
-FIXTURE_SETUP(cull)
-{
-	ASSERT_EQ(0, scene_init(&self->s, FILE_SIZE));
-	ASSERT_EQ(0, scene_mount(&self->s, "m", "fsid=img"));
-	ASSERT_EQ(0, cf_fill(self->s.fd, self->s.img.data, 0,
-			     self->s.img.size));
-}
-
-FIXTURE_TEARDOWN(cull)
-{
-	EXPECT_EQ(0, chdir("/"));
-	scene_fini(&self->s);
-}
-
-static char found[512];
-
-static int find_one(const char *path, const struct stat *st, int type,
-		    struct FTW *ftw)
-{
-	if (type == FTW_F && !strcmp(path + ftw->base, "Dimg"))
-		snprintf(found, sizeof(found), "%.*s", ftw->base - 1, path);
-	return 0;
-}
-
-/* <dir>/cache/I<volume>/@<fan>/D<key>, where daemons expect it. */
-static int chdir_to_object(struct scene *s)
-{
-	const char *vol;
-
-	*found = 0;
-	nftw(s->env.root, find_one, 16, FTW_PHYS);
-	vol = strstr(found, "/cache/Ierofs,img/@");
-	if (!vol || strlen(vol) != strlen("/cache/Ierofs,img/@xx"))
-		return -ENOENT;
-	return chdir(found) < 0 ? -errno : 0;
-}
-
-TEST_F(cull, in_use)
-{
-	struct scene *s = &self->s;
-
-	ASSERT_EQ(0, chdir_to_object(s));
-	EXPECT_EQ(-EBUSY, cf_cmd(s->env.dev, "inuse Dimg"));
-	EXPECT_EQ(-EBUSY, cf_cmd(s->env.dev, "cull Dimg"));
-	EXPECT_EQ(0, access("Dimg", F_OK));
-}
-
-TEST_F(cull, not_in_use)
-{
-	struct scene *s = &self->s;
-	struct cf_task t;
-	struct cf_msg m;
-	int i;
-
-	ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
-	close(s->fd);
-	ASSERT_EQ(0, chdir_to_object(s));
-	/* The cache file is closed when it has been written back. */
-	for (i = 0; i < 80 && cf_cmd(s->env.dev, "inuse Dimg"); i++)
-		usleep(PROMPT_MS * 1000 / 80);
-	EXPECT_EQ(0, cf_cmd(s->env.dev, "inuse Dimg"));
-	EXPECT_EQ(0, cf_cmd(s->env.dev, "cull Dimg"));
-	EXPECT_EQ(-1, access("Dimg", F_OK));
-
-	/* Gone is gone: everything is fetched anew. */
-	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
-	ASSERT_EQ(0, scene_read_start(s, &t, 0, 100));
-	ASSERT_EQ(0, scene_expect_read(s, &m, 0));
-	EXPECT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
-	EXPECT_EQ(0, scene_check(s, &t, 0, 100));
-}
-
-/* The cache file is a file of a known name as soon as it is opened. */
-TEST_F(cull, linked_at_creation)
-{
-	struct stat st;
-
-	ASSERT_EQ(0, chdir_to_object(&self->s));
-	ASSERT_EQ(0, stat("Dimg", &st));
-	EXPECT_TRUE(S_ISREG(st.st_mode));
-	EXPECT_LE(self->s.img.size, st.st_size);
 }
 
 int main(int argc, char **argv)

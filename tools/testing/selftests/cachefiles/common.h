@@ -87,6 +87,7 @@ int cf_quiet(int dev, int ms);
 int cf_readable(int dev, int ms);
 int cf_copen(int dev, __u32 id, long long size);
 int cf_complete(int fd, __u32 id);
+int cf_fail(int fd, __u32 id, int error);
 int cf_fill(int fd, const void *image, __u64 off, __u64 len);
 
 /* task.c: things that may hang */

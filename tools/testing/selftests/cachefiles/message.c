@@ -85,7 +85,8 @@ int cf_parse(struct cf_msg *m, const void *buf, ssize_t n)
 	case CACHEFILES_OP_READ:
 		return parse_read(m, msg);
 	case CACHEFILES_OP_CLOSE:
-		return m->len == sizeof(*msg) ? 0 : bad("size of a CLOSE", m);
+	case CACHEFILES_OP_FULL:
+		return m->len == sizeof(*msg) ? 0 : bad("size of a notice", m);
 	}
 	return bad("unknown opcode", m);
 }
@@ -165,6 +166,13 @@ int cf_complete(int fd, __u32 id)
 	unsigned long arg = id;
 
 	return ioctl(fd, CACHEFILES_IOC_READ_COMPLETE, arg) < 0 ? -errno : 0;
+}
+
+int cf_fail(int fd, __u32 id, int error)
+{
+	struct cachefiles_read_fail fail = { .msg_id = id, .error = error };
+
+	return ioctl(fd, CACHEFILES_IOC_READ_FAIL, &fail) < 0 ? -errno : 0;
 }
 
 /* Write [off, off + len) of an image to where it belongs. */

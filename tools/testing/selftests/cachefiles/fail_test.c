@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: GPL-2.0
+/*
+ * What the protocol has beyond that of Linux 5.19 to 7.2: what a kernel has of
+ * it, READs that fail with an errno, and the word that an object is full.
+ */
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+
+#include "kselftest_harness.h"
+#include "scene.h"
+
+#define FILE_SIZE	(256 << 10)
+
+/* Asked before anything else is done with the device. */
+TEST(features)
+{
+	__u64 features = 0, all = CACHEFILES_FEATURE_READ_FAIL |
+		CACHEFILES_FEATURE_PARK | CACHEFILES_FEATURE_KEEP |
+		CACHEFILES_FEATURE_FULL | CACHEFILES_FEATURE_SPACE;
+	struct cachefiles_space space;
+	int dev = cf_dev_open();
+
+	ASSERT_LE(0, dev);
+	EXPECT_EQ(0, ioctl(dev, CACHEFILES_IOC_FEATURES, &features));
+	EXPECT_EQ(all, features);
+	EXPECT_EQ(-1, ioctl(dev, CACHEFILES_IOC_FEATURES, NULL));
+	EXPECT_EQ(EFAULT, errno);
+	EXPECT_EQ(-1, ioctl(dev, CACHEFILES_IOC_SPACE, &space));
+	EXPECT_EQ(EINVAL, errno);
+	EXPECT_EQ(-1, ioctl(dev, CACHEFILES_IOC_READ_FAIL, &features));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(-1, ioctl(dev, CACHEFILES_IOC_READ_COMPLETE, 1));
+	EXPECT_EQ(ENOTTY, errno);
+	EXPECT_EQ(0, close(dev));
+}
+
+/* What does not fit the grammar changes nothing. */
+TEST(bind_options)
+{
+	static const char * const bad[] = {
+		"ondemand park", "ondemand park=0", "ondemand park=86401",
+		"ondemand park=1 park=1", "ondemand keep keep",
+		"ondemand  keep", "ondemand keep,full", "ondemandkeep",
+	};
+	struct cf_env env;
+	unsigned int i;
+
+	ASSERT_EQ(0, cf_env_init(&env));
+	env.dev = cf_dev_open();
+	ASSERT_LE(0, env.dev);
+	ASSERT_EQ(0, cf_cmd(env.dev, "dir %s", env.root));
+	for (i = 0; i < ARRAY_SIZE(bad); i++)
+		EXPECT_EQ(-EINVAL, cf_cmd(env.dev, "bind %s", bad[i]));
+	EXPECT_EQ(0, cf_cmd(env.dev, "bind ondemand park=1 full"));
+	cf_env_fini(&env);
+}
+
+FIXTURE(fail)
+{
+	struct scene s;
+};
+
+FIXTURE_SETUP(fail)
+{
+	ASSERT_EQ(0, scene_init(&self->s, FILE_SIZE));
+	ASSERT_EQ(0, scene_mount(&self->s, "m", "fsid=img"));
+}
+
+FIXTURE_TEARDOWN(fail)
+{
+	scene_fini(&self->s);
+}
+
+/* Fail whatever is asked for until the task ends; how often that was. */
+static int fail_all(struct scene *s, struct cf_task *t, int error)
+{
+	struct cf_msg m;
+	int n = 0;
+
+	while (cf_running(t, 0)) {
+		if (cf_next(s->env.dev, &m, 10))
+			continue;
+		if (m.op == CACHEFILES_OP_CLOSE)
+			continue;
+		if (m.op != CACHEFILES_OP_READ || cf_fail(s->fd, m.id, error))
+			return -EPROTO;
+		n++;
+	}
+	return n;
+}
+
+/* read(2) gives what the daemon gave, whatever it is. */
+TEST_F(fail, errno_of_the_daemon)
+{
+	static const int error[] = {
+		-ETIMEDOUT, -ENOENT, -EIO, -EACCES, -ENOSPC, -ESTALE, -1, -511,
+	};
+	struct scene *s = &self->s;
+	struct cf_task t;
+	unsigned int i;
+
+	for (i = 0; i < ARRAY_SIZE(error); i++) {
+		ASSERT_EQ(0, scene_read_start(s, &t, 0, GRANULE));
+		EXPECT_LT(0, fail_all(s, &t, error[i]));
+		EXPECT_EQ(error[i], cf_wait(&t, PROMPT_MS));
+	}
+	/* It is over with the next good answer. */
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+}
+
+/* Readers of what came before it failed get that, the others the error. */
+TEST_F(fail, half_filled)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+	char buf[GRANULE];
+
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	ASSERT_EQ(0, scene_expect_read(s, &m, 0));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, m.off, GRANULE));
+	ASSERT_EQ(0, cf_fail(s->fd, m.id, -ENOLINK));
+	EXPECT_LE(0, fail_all(s, &t, -ENOLINK));
+	cf_wait(&t, PROMPT_MS);
+	ASSERT_EQ(GRANULE, cf_read(&s->env, SCENE_FILE, 0, GRANULE, buf));
+	EXPECT_EQ(0, memcmp(buf, s->img.data + s->img.file[0].pos, GRANULE));
+	ASSERT_EQ(0, scene_read_start(s, &t, FILE_SIZE - GRANULE, GRANULE));
+	EXPECT_LT(0, fail_all(s, &t, -ENOLINK));
+	EXPECT_EQ(-ENOLINK, cf_wait(&t, PROMPT_MS));
+}
+
+/* What matches no READ, and what is no errno, changes nothing. */
+TEST_F(fail, wrong_answers)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+	int fd;
+
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, 100));
+	ASSERT_EQ(0, scene_expect_read(s, &m, 0));
+	EXPECT_EQ(-EINVAL, cf_fail(s->fd, m.id, 0));
+	EXPECT_EQ(-EINVAL, cf_fail(s->fd, m.id, 1));
+	EXPECT_EQ(-EINVAL, cf_fail(s->fd, m.id, -512));
+	EXPECT_EQ(-EINVAL, cf_fail(s->fd, m.id + 1, -EIO));
+	EXPECT_EQ(-EINVAL, cf_fail(s->fd, 0, -EIO));
+	EXPECT_EQ(-EINVAL, cf_fail(s->fd, s->open_id, -EIO));
+	EXPECT_EQ(-1, ioctl(s->fd, CACHEFILES_IOC_READ_FAIL, NULL));
+	EXPECT_EQ(EFAULT, errno);
+	fd = s->fd;
+	ASSERT_EQ(0, cf_cmd(s->env.dev, "restore"));
+	EXPECT_EQ(-EINVAL, cf_fail(fd, m.id, -EIO));
+	EXPECT_TRUE(cf_running(&t, QUIET_MS));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, scene_check(s, &t, 0, 100));
+	close(fd);
+}
+
+static long touch_map(void *arg, struct cf_out *out)
+{
+	const char *path = arg;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	char *p;
+
+	if (fd < 0)
+		return -errno;
+	p = mmap(NULL, GRANULE, PROT_READ, MAP_SHARED, fd, 0);
+	if (p == MAP_FAILED)
+		return -errno;
+	out->ready = 1;
+	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/* A page fault can't have an errno: it is a SIGBUS, and no hang. */
+TEST_F(fail, mmap)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/" SCENE_FILE, s->env.tmp);
+	ASSERT_EQ(0, cf_start(&t, touch_map, path, 0));
+	EXPECT_LT(0, fail_all(s, &t, -ETIMEDOUT));
+	EXPECT_EQ(-EOWNERDEAD, cf_wait(&t, PROMPT_MS));
+}
+
+/* The first metadata: mount(2) itself gets it. */
+TEST_F(fail, mount)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+
+	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m2", "fsid=img2"));
+	ASSERT_EQ(0, scene_open(s, s->img.size));
+	EXPECT_LT(0, fail_all(s, &t, -ETIMEDOUT));
+	EXPECT_EQ(-ETIMEDOUT, cf_wait(&t, PROMPT_MS));
+}
+
+FIXTURE(full)
+{
+	struct scene s;
+};
+
+FIXTURE_SETUP(full)
+{
+	struct scene *s = &self->s;
+
+	memset(s, 0, sizeof(*s));
+	ASSERT_EQ(0, cf_env_init(&s->env));
+	ASSERT_EQ(0, img_simple(&s->img, FILE_SIZE));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand full"));
+}
+
+FIXTURE_TEARDOWN(full)
+{
+	scene_fini(&self->s);
+}
+
+/* Once, when the last byte has come; then the fd is of no use any more. */
+TEST_F(full, told_once)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size - GRANULE));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, s->img.size - GRANULE,
+			     GRANULE));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_FULL));
+	EXPECT_EQ(s->object, m.object);
+	EXPECT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
+	EXPECT_EQ(0, close(s->fd));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
+
+	ASSERT_EQ(0, cf_drop_caches());
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+	/* Who has no fd is not told of the end either. */
+	EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
+}
+
+/* What was complete already is told right after the answer to the OPEN. */
+TEST_F(full, told_at_open)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_FULL));
+	EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
+	close(s->fd);
+
+	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
+	ASSERT_EQ(0, scene_open(s, s->img.size));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_FULL));
+	EXPECT_EQ(s->object, m.object);
+	EXPECT_EQ(0, cf_wait(&t, WAIT_MS));
+	EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
+	close(s->fd);
+}
+
+/* An empty blob has nothing missing from the start. */
+TEST_F(full, empty_blob)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+
+	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=empty"));
+	ASSERT_EQ(0, scene_open(s, 0));
+	ASSERT_EQ(0, cf_copen(s->env.dev, s->open_id, 0));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_FULL));
+	EXPECT_GT(0, cf_wait(&t, PROMPT_MS));
+	close(s->fd);
+}
+
+/* The daemon before knew it, and the next one need not. */
+TEST_F(full, not_for_the_next_daemon)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
+	EXPECT_EQ(0, close(s->fd));
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand full"));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+}
+
+int main(int argc, char **argv)
+{
+	cf_require();
+	return test_harness_run(argc, argv);
+}
