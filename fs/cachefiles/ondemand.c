@@ -378,14 +378,20 @@ bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last)
  *
  * Whatever was delivered of it is void.  Does nothing to a request that is DONE
  * or on @held already.
+ *
+ * Return: whether a daemon had it, or was being given it.
  */
-void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held)
+bool cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held)
 {
+	bool delivered;
+
 	guard(spinlock)(&req->table->ids.xa_lock);
 	if (req->state == CACHEFILES_REQ_DONE || req->state == CACHEFILES_REQ_HELD)
-		return;
+		return false;
+	delivered = req->state != CACHEFILES_REQ_QUEUED;
 	cachefiles_req_set_state(req, CACHEFILES_REQ_HELD);
 	list_move_tail(&req->link, held);
+	return delivered;
 }
 
 /**

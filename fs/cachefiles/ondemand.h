@@ -178,7 +178,7 @@ bool cachefiles_req_claim(struct cachefiles_req *req);
 bool cachefiles_req_recall(struct cachefiles_req *req);
 bool cachefiles_req_end(struct cachefiles_req *req, int error);
 bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
-void cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
+bool cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
 void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *held, u32 object_id);
 void cachefiles_reqs_move_held(struct cachefiles_reqs *table, struct list_head *held,
 			       struct list_head *list);
@@ -205,9 +205,13 @@ enum cachefiles_od_counter {
 	CACHEFILES_OD_JOINED,		/* pieces of reads that somebody else had asked for */
 	CACHEFILES_OD_READ_ERRORS,	/* reads that waited and failed */
 	CACHEFILES_OD_FILLED_BYTES,	/* bytes written by the daemon that were missing */
+	CACHEFILES_OD_BINDS,		/* daemons that have bound it, one after another */
+	CACHEFILES_OD_EXPIRIES,		/* times that no daemon came while it was parked */
 	CACHEFILES_OD_OPENS,		/* OPENs that were queued */
+	CACHEFILES_OD_RESENT,		/* requests taken back from a daemon, to be sent again */
 	CACHEFILES_OD_READ_FAILS,	/* READs that the daemon answered with an error */
 	CACHEFILES_OD_EMPTY_READS,	/* READs that it answered without their data */
+	CACHEFILES_OD_COMPLETED,	/* objects of which the last byte has come */
 	CACHEFILES_OD_NO_SPACE,		/* fills that were refused for want of space */
 	CACHEFILES_OD_CULLED,		/* cache files removed by "cull" */
 	/* Reads that had to wait, by how long: below 1 ms, 10 ms, ... 10 s, longer. */

@@ -67,6 +67,7 @@ static void cachefiles_ondemand_park_work(struct work_struct *work)
 
 	pr_warn("on-demand cache %pd: no daemon has come within %u s, what waits fails\n",
 		od->root, od->park_secs);
+	cachefiles_od_count(od, CACHEFILES_OD_EXPIRIES, 1);
 	trace_cachefiles_od_cache(od, CACHEFILES_OD_EXPIRED);
 	scoped_guard(rwsem_write, &od->attach_sem)
 		WRITE_ONCE(od->parked, false);
@@ -347,6 +348,7 @@ static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const stru
 		WRITE_ONCE(od->cache, cache);
 		WRITE_ONCE(od->parked, false);
 	}
+	cachefiles_od_count(od, CACHEFILES_OD_BINDS, 1);
 	trace_cachefiles_od_cache(od, CACHEFILES_OD_BOUND);
 	return 0;
 }

@@ -78,7 +78,9 @@ void cachefiles_od_object_tell_full(struct cachefiles_od_object *object)
 	struct cachefiles_req *req = object->full_req;
 
 	lockdep_assert_held(&object->lock);
-	if (!req || !object->full || object->state != CACHEFILES_OD_OPEN)
+	/* The daemon that @req was made for may have been another. */
+	if (!req || !object->full || object->state != CACHEFILES_OD_OPEN ||
+	    !READ_ONCE(cachefiles_od(object)->tell_full))
 		return;
 	req->object_id = object->object_id;
 	if (!cachefiles_req_submit(req, NULL))
@@ -274,6 +276,7 @@ static void cachefiles_od_object_ask_again(struct cachefiles_od_object *object,
 		cachefiles_req_discard(req);
 		return;
 	}
+	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_RESENT, 1);
 	cachefiles_req_put(old); /* that of open_req */
 	cachefiles_ondemand_kick(cachefiles_od(object));
 }
@@ -311,6 +314,7 @@ int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size)
 static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct list_head *filled)
 {
 	struct interval_tree_node *node;
+	unsigned int resent = 0;
 
 	lockdep_assert_held(&object->lock);
 	for (node = interval_tree_iter_first(&object->inflight, 0, ULONG_MAX); node;
@@ -319,10 +323,11 @@ static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct
 
 		if (!object->full && cachefiles_map_next_missing(&object->map, node->start,
 								 node->last) <= node->last)
-			cachefiles_req_hold(req, &object->held);
+			resent += cachefiles_req_hold(req, &object->held);
 		else if (cachefiles_req_claim(req))
 			list_add_tail(&req->link, filled);
 	}
+	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_RESENT, resent);
 }
 
 /**

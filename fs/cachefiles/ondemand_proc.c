@@ -90,10 +90,15 @@ static void cachefiles_od_show(struct seq_file *m, struct cachefiles_ondemand *o
 		   cachefiles_od_sum(od, CACHEFILES_OD_JOINED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_ERRORS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_FILLED_BYTES));
-	seq_printf(m, "  daemon opens=%llu read_fails=%llu empty_reads=%llu no_space=%llu culled=%llu\n",
+	seq_printf(m, "  daemon binds=%llu expiries=%llu opens=%llu resent=%llu read_fails=%llu empty_reads=%llu\n",
+		   cachefiles_od_sum(od, CACHEFILES_OD_BINDS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_EXPIRIES),
 		   cachefiles_od_sum(od, CACHEFILES_OD_OPENS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_RESENT),
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_FAILS),
-		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTY_READS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTY_READS));
+	seq_printf(m, "  space completed=%llu no_space=%llu culled=%llu\n",
+		   cachefiles_od_sum(od, CACHEFILES_OD_COMPLETED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_NO_SPACE),
 		   cachefiles_od_sum(od, CACHEFILES_OD_CULLED));
 	seq_puts(m, "  waits");

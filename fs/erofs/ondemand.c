@@ -15,7 +15,7 @@
  * A miss costs a round trip, and requests overlap: ask far ahead.  Reads that
  * are not sequential are not read ahead at all, as ever.
  */
-#define EROFS_ONDEMAND_RA_BYTES		SZ_4M
+#define EROFS_ONDEMAND_RA_BYTES		(3 * SZ_1M)
 
 /*
  * Metadata is read block by block, each known only from the one before.  Ask
