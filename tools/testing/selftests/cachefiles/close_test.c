@@ -237,6 +237,37 @@ TEST_F(order, any)
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
 }
 
+/* An fd that is closed again and again: its readers are not held for ever. */
+TEST_F_TIMEOUT(close, again_and_again, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+	int opens = 0;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, 100));
+	while (cf_running(&t, 0)) {
+		if (cf_next(s->env.dev, &m, 10))
+			continue;
+		if (m.op == CACHEFILES_OP_READ) {
+			close(s->fd);
+		} else if (m.op == CACHEFILES_OP_OPEN) {
+			s->fd = m.fd;
+			ASSERT_EQ(0, cf_copen(s->env.dev, m.id, s->img.size));
+			ASSERT_GT(1000, ++opens);
+		}
+	}
+	EXPECT_EQ(-EIO, cf_wait(&t, PROMPT_MS));
+	/* Long enough for a daemon that is being replaced. */
+	EXPECT_LT(50, opens);
+
+	/* It is not lost: the next read asks anew. */
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, 100));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, scene_check(s, &t, 0, 100));
+}
+
 int main(int argc, char **argv)
 {
 	cf_require();

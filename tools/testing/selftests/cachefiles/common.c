@@ -36,6 +36,12 @@ __u64 cf_now_ms(void)
 	return ts.tv_sec * 1000ULL + ts.tv_nsec / 1000000;
 }
 
+/* How often to do something that takes long: $CACHEFILES_TEST_LONG says many. */
+int cf_rounds(int usual, int many)
+{
+	return getenv("CACHEFILES_TEST_LONG") ? many : usual;
+}
+
 /*
  * The device has one opener at a time, and the last one may be a task that is
  * just dying.

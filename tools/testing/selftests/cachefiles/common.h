@@ -76,6 +76,7 @@ int cf_dev_close(struct cf_env *env);
 int __printf(2, 3) cf_cmd(int dev, const char *fmt, ...);
 int cf_bind(struct cf_env *env, const char *how);
 __u64 cf_now_ms(void);
+int cf_rounds(int usual, int many);
 int cf_drop_caches(void);
 int cf_count_fds(void);
 

@@ -303,6 +303,25 @@ TEST_F(full, not_for_the_next_daemon)
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
 }
 
+/* Who has not asked for it does not get it, whoever was there before. */
+TEST_F(full, not_for_who_did_not_ask)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	EXPECT_EQ(0, close(s->fd));
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand"));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, 100));
+	ASSERT_EQ(0, scene_open(s, s->img.size));
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
+	EXPECT_EQ(0, scene_check(s, &t, 0, 100));
+	while (!cf_next(s->env.dev, &m, QUIET_MS))
+		EXPECT_EQ(CACHEFILES_OP_READ, m.op);
+}
+
 int main(int argc, char **argv)
 {
 	cf_require();

@@ -12,7 +12,7 @@
 #include "common.h"
 #include "image.h"
 
-#define ROOM		(64ULL << 20)
+#define ROOM		(128ULL << 20)
 #define SB_POS		1024
 #define INODE_POS	2048	/* the root directory's */
 #define DEVT_POS	(IMG_META_END / 2)

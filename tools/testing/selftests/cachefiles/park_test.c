@@ -189,12 +189,12 @@ static long daemon_main(void *arg, struct cf_out *out)
 	return 0;
 }
 
-TEST_F_TIMEOUT(park, replaced_under_load, 300)
+TEST_F_TIMEOUT(park, replaced_under_load, 3000)
 {
 	struct scene *s = &self->s;
 	struct cf_task d, t;
 	struct od_server srv;
-	int i, rounds = 40;
+	int i, rounds = cf_rounds(40, 1000);
 
 	for (i = 0; i < rounds; i++) {
 		if (i)

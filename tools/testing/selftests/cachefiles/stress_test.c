@@ -163,11 +163,11 @@ FIXTURE_TEARDOWN(mounts)
 }
 
 /* The same blob is opened and dropped by several mounts all the time. */
-TEST_F_TIMEOUT(mounts, parallel, 120)
+TEST_F_TIMEOUT(mounts, parallel, 1200)
 {
 	struct scene *s = &self->s;
 	struct cf_task t[TASKS];
-	struct job job = { .opts = variant->opts, .rounds = 20 };
+	struct job job = { .opts = variant->opts, .rounds = cf_rounds(20, 250) };
 	long ret;
 	int i;
 
@@ -179,7 +179,7 @@ TEST_F_TIMEOUT(mounts, parallel, 120)
 		ASSERT_EQ(0, cf_start(&t[i], mount_loop, &job, 0));
 	}
 	for (i = 0; i < TASKS; i++) {
-		ret = cf_wait(&t[i], 90000);
+		ret = cf_wait(&t[i], cf_rounds(90, 1000) * 1000);
 		EXPECT_EQ(0, ret);
 	}
 	EXPECT_EQ(0, od_stop(&self->srv)) {
