@@ -12,6 +12,8 @@
  * @msg_id: the READ that it is for, 0 if it is for a unit
  * @off: first byte
  * @len: how many
+ * @first: what is waited for of it begins here
+ * @last: and ends here
  */
 struct fetch {
 	struct fetch	*next;
@@ -19,6 +21,8 @@ struct fetch {
 	uint32_t	msg_id;
 	uint64_t	off;
 	uint64_t	len;
+	uint64_t	first;
+	uint64_t	last;
 };
 
 uint64_t now_ns(void);

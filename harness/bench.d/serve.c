@@ -79,9 +79,19 @@ static void answer_ready(void)
 	}
 }
 
+/* What somebody waits for comes first. */
+static void write_fetch(const struct fetch *fetch)
+{
+	uint64_t end = fetch->off + fetch->len;
+
+	write_blob(fetch->first, fetch->last - fetch->first);
+	write_blob(fetch->last, end - fetch->last);
+	write_blob(fetch->off, fetch->first - fetch->off);
+}
+
 static void fetch_arrived(struct fetch *fetch)
 {
-	write_blob(fetch->off, fetch->len);
+	write_fetch(fetch);
 	pthread_mutex_lock(&lock);
 	gauge_end(&fetches, now_ns());
 	if (!fetch->msg_id)
@@ -110,7 +120,9 @@ static struct fetch *new_fetch(uint32_t msg_id, uint64_t off, uint64_t len)
 
 	if (!fetch)
 		errx(1, "no memory");
-	*fetch = (struct fetch){ .msg_id = msg_id, .off = off, .len = len };
+	*fetch = (struct fetch){
+		.msg_id = msg_id, .off = off, .len = len, .first = off, .last = off + len,
+	};
 	return fetch;
 }
 
@@ -127,6 +139,10 @@ static void fetch_units(struct fetch *read)
 			continue;
 		units[off / unit] = UNIT_COMING;
 		fetch = new_fetch(0, off, unit < blob.bytes - off ? unit : blob.bytes - off);
+		if (read->off > fetch->first)
+			fetch->first = read->off;
+		if (end < fetch->last)
+			fetch->last = end;
 		gauge_begin(&fetches, fetch->len, now_ns());
 		fetch->next = new;
 		new = fetch;
