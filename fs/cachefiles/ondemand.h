@@ -354,6 +354,8 @@ struct cachefiles_od_volume {
  *	    '-----------------------------------------------------'
  *	        the fd is closed; restore; daemon gone
  *
+ *	OPENING -> OPENING: an OPEN that a daemon has lost is replaced
+ *
  *	  any -> DROPPED, when the last user has gone; final
  *
  * CLOSED with a size is the normal state after a daemon was lost: what is

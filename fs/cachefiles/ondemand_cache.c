@@ -415,8 +415,9 @@ int cachefiles_ondemand_bind(struct cachefiles_cache *cache, char *args)
 static void cachefiles_ondemand_park(struct cachefiles_ondemand *od)
 {
 	refcount_inc(&od->ref);
-	cachefiles_reqs_park(&od->reqs);
+	/* In this order: from then on there is nothing that the daemon is to be told. */
 	cachefiles_ondemand_restore_all(od);
+	cachefiles_reqs_park(&od->reqs);
 	trace_cachefiles_od_cache(od, CACHEFILES_OD_PARKED);
 	queue_delayed_work(cachefiles_ondemand_wq, &od->park_work,
 			   secs_to_jiffies(od->park_secs));
