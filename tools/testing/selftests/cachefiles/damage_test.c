@@ -23,25 +23,34 @@ FIXTURE(damage)
 	struct stat st;
 };
 
+/* Unmount, and wait until the cache file is closed, as who wants its name does. */
+static int finish(struct scene *s)
+{
+	struct cf_task t;
+	struct cf_msg m;
+	int ret;
+
+	ret = cf_umount(&s->env, "m", 0) ?:
+	      cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE);
+	close(s->fd);
+	ret = ret ?: cf_mount_start(&s->env, &t, "m", "fsid=img") ?:
+	      cf_expect(s->env.dev, &m, CACHEFILES_OP_OPEN);
+	if (ret)
+		return ret;
+	close(m.fd);
+	ret = cf_copen(s->env.dev, m.id, -ENOENT);
+	return ret ?: cf_wait(&t, WAIT_MS) == -ENOENT ? 0 : -EPROTO;
+}
+
 /* A complete cache file, at its place, that nobody uses. */
 FIXTURE_SETUP(damage)
 {
 	struct scene *s = &self->s;
-	struct cf_task t;
-	struct cf_msg m;
 
 	ASSERT_EQ(0, scene_init(s, FILE_SIZE));
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
 	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
-	ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
-	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
-	close(s->fd);
-	/* Who wants the name waits until the file is closed. */
-	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
-	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_OPEN));
-	ASSERT_EQ(0, cf_copen(s->env.dev, m.id, -ENOENT));
-	close(m.fd);
-	EXPECT_EQ(-ENOENT, cf_wait(&t, WAIT_MS));
+	ASSERT_EQ(0, finish(s));
 	/* As fscache has always placed "erofs,img" and "img". */
 	snprintf(self->file, sizeof(self->file),
 		 "%s/cache/Ierofs,img/@e1/Dimg", s->env.root);
@@ -103,7 +112,6 @@ TEST_F_TIMEOUT(damage, wrong_record, 300)
 {
 	struct scene *s = &self->s;
 	unsigned char record[64];
-	struct cf_msg m;
 	ssize_t n, i;
 	bool asked;
 
@@ -117,18 +125,14 @@ TEST_F_TIMEOUT(damage, wrong_record, 300)
 		ASSERT_EQ(0, use(s, &asked));
 		if (i < 8 || i > 15)
 			EXPECT_TRUE(asked);
-		ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
-		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
-		close(s->fd);
+		ASSERT_EQ(0, finish(s));
 	}
 	for (i = 0; i < 3; i++) {
 		ASSERT_EQ(0, setxattr(self->file, RECORD, record,
 				      i == 2 ? 64 : i * (n - 1), 0));
 		ASSERT_EQ(0, use(s, &asked));
 		EXPECT_TRUE(asked);
-		ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
-		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
-		close(s->fd);
+		ASSERT_EQ(0, finish(s));
 	}
 }
 
@@ -138,7 +142,6 @@ static const long long deltas[] = { -1, 1, -GRANULE, GRANULE };
 TEST_F_TIMEOUT(damage, wrong_length, 120)
 {
 	struct scene *s = &self->s;
-	struct cf_msg m;
 	unsigned int i;
 	bool asked;
 
@@ -147,9 +150,7 @@ TEST_F_TIMEOUT(damage, wrong_length, 120)
 				      self->st.st_size + deltas[i]));
 		ASSERT_EQ(0, use(s, &asked));
 		EXPECT_TRUE(asked);
-		ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
-		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
-		close(s->fd);
+		ASSERT_EQ(0, finish(s));
 	}
 	ASSERT_EQ(0, truncate(self->file, 0));
 	ASSERT_EQ(0, use(s, &asked));
