@@ -30,13 +30,18 @@
 #define SLOT_BLOCKS	64
 #define SLOT_ADDR	68
 
+/* An image, and what it has on two devices. */
+struct parts {
+	char *image, *blob[2];
+	__u64 size, blob_size;
+};
+
 FIXTURE(adjacent)
 {
 	struct cf_env env;
 	struct od_server srv;
+	struct parts parts;
 	char *content;
-	char *image, *blob[2];
-	__u64 size, blob_size;
 	bool made;
 };
 
@@ -90,41 +95,41 @@ static int make_file(const char *path, char *content)
  * first has the first half of them, the second one all.  What begins in the
  * first may end behind it.
  */
-static void split(FIXTURE_DATA(adjacent) *self, const char *made, __u64 size,
-		  int run)
+static void split(struct parts *parts, const char *made, __u64 size, int run)
 {
 	__u32 blocks = size / GRANULE - 1, half = blocks / 2;
 	char *slot;
 
-	self->size = size + GRANULE;
-	self->image = calloc(1, self->size);
-	memset(self->image, WRONG, size);
-	memcpy(self->image, made, GRANULE);
-	or32(self->image + SB_COMPAT, 0, COMPAT_CHKSUM);
-	or32(self->image + SB_INCOMPAT, INCOMPAT_DEVICES, 0);
-	put16(self->image + SB_DEVICES, 2);
-	put16(self->image + SB_SLOTS, size / SLOT_SIZE);
-	slot = self->image + size;
+	parts->size = size + GRANULE;
+	parts->image = calloc(1, parts->size);
+	memset(parts->image, WRONG, size);
+	memcpy(parts->image, made, GRANULE);
+	or32(parts->image + SB_COMPAT, 0, COMPAT_CHKSUM);
+	or32(parts->image + SB_INCOMPAT, INCOMPAT_DEVICES, 0);
+	put16(parts->image + SB_DEVICES, 2);
+	put16(parts->image + SB_SLOTS, size / SLOT_SIZE);
+	slot = parts->image + size;
 	put32(slot + SLOT_BLOCKS, half);
 	put32(slot + SLOT_ADDR, 1);
 	put32(slot + SLOT_SIZE + SLOT_BLOCKS, blocks);
 	put32(slot + SLOT_SIZE + SLOT_ADDR, 1);
 
-	self->blob_size = size - GRANULE;
-	self->blob[0] = malloc(self->blob_size);
-	self->blob[1] = malloc(self->blob_size);
-	memset(self->blob[0], WRONG, self->blob_size);
-	memset(self->blob[1], WRONG, self->blob_size);
-	memcpy(self->blob[0], made + GRANULE, (half + run) * (__u64)GRANULE);
-	memcpy(self->blob[1] + half * (__u64)GRANULE,
+	parts->blob_size = size - GRANULE;
+	parts->blob[0] = malloc(parts->blob_size);
+	parts->blob[1] = malloc(parts->blob_size);
+	memset(parts->blob[0], WRONG, parts->blob_size);
+	memset(parts->blob[1], WRONG, parts->blob_size);
+	memcpy(parts->blob[0], made + GRANULE, (half + run) * (__u64)GRANULE);
+	memcpy(parts->blob[1] + half * (__u64)GRANULE,
 	       made + GRANULE + half * (__u64)GRANULE,
-	       self->blob_size - half * (__u64)GRANULE);
+	       parts->blob_size - half * (__u64)GRANULE);
 }
 
 FIXTURE_SETUP(adjacent)
 {
 	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
 	char path[300], cmd[1600];
+	struct parts *parts;
 	struct stat st;
 	char *made;
 	int fd;
@@ -150,14 +155,15 @@ FIXTURE_SETUP(adjacent)
 	made = mmap(NULL, st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
 	ASSERT_NE(MAP_FAILED, made);
 	close(fd);
-	split(self, made, st.st_size, variant->run);
+	split(&self->parts, made, st.st_size, variant->run);
 	munmap(made, st.st_size);
 
 	ASSERT_EQ(0, cf_bind(&self->env, "ondemand"));
 	od_init(&self->srv, self->env.dev);
-	od_add(&self->srv, "img", self->image, self->size);
-	od_add(&self->srv, "b0", self->blob[0], self->blob_size);
-	od_add(&self->srv, "b1", self->blob[1], self->blob_size);
+	parts = &self->parts;
+	od_add(&self->srv, "img", parts->image, parts->size);
+	od_add(&self->srv, "b0", parts->blob[0], parts->blob_size);
+	od_add(&self->srv, "b1", parts->blob[1], parts->blob_size);
 	ASSERT_EQ(0, od_run(&self->srv, 2));
 	self->made = true;
 }
