@@ -262,6 +262,22 @@ __poll_t cachefiles_ondemand_poll(struct cachefiles_cache *cache)
 				 CACHEFILES_FEATURE_KEEP | CACHEFILES_FEATURE_FULL | \
 				 CACHEFILES_FEATURE_SPACE)
 
+static long cachefiles_ioc_features(__u64 __user *arg)
+{
+	static const __u64 features = CACHEFILES_FEATURES;
+
+	return copy_to_user(arg, &features, sizeof(features)) ? -EFAULT : 0;
+}
+
+static long cachefiles_ioc_space(struct cachefiles_cache *cache,
+				 struct cachefiles_space __user *arg)
+{
+	guard(mutex)(&cache->daemon_mutex);
+	if (!cachefiles_in_ondemand_mode(cache))
+		return -EINVAL;
+	return cachefiles_ondemand_space(cache, arg);
+}
+
 /**
  * cachefiles_ondemand_ioctl - ioctls of the device
  * @file: the device
@@ -277,17 +293,10 @@ long cachefiles_ondemand_ioctl(struct file *file, unsigned int cmd, unsigned lon
 	struct cachefiles_cache *cache = file->private_data;
 
 	switch (cmd) {
-	case CACHEFILES_IOC_FEATURES: {
-		static const __u64 features = CACHEFILES_FEATURES;
-
-		return copy_to_user((void __user *)arg, &features, sizeof(features)) ? -EFAULT : 0;
-	}
+	case CACHEFILES_IOC_FEATURES:
+		return cachefiles_ioc_features((void __user *)arg);
 	case CACHEFILES_IOC_SPACE:
-		scoped_guard(mutex, &cache->daemon_mutex) {
-			if (!cachefiles_in_ondemand_mode(cache))
-				return -EINVAL;
-			return cachefiles_ondemand_space(cache, (void __user *)arg);
-		}
+		return cachefiles_ioc_space(cache, (void __user *)arg);
 	default:
 		return -ENOTTY;
 	}
