@@ -215,7 +215,7 @@ static int cachefiles_od_object_ask(struct cachefiles_od_object *object)
 	ret = wait_event_state(object->open_wq,
 			       READ_ONCE(object->size) >= 0 ||
 			       READ_ONCE(object->nr_opens) != nr_opens,
-			       TASK_KILLABLE | TASK_FREEZABLE);
+			       (TASK_KILLABLE | TASK_FREEZABLE));
 	if (ret)
 		return -EINTR;
 	guard(spinlock)(&object->lock);
