@@ -105,6 +105,7 @@ int __printf(4, 5) cf_mount_start(struct cf_env *env, struct cf_task *t,
 long cf_mount_file(struct cf_env *env, const char *name, const char *file);
 long __printf(3, 4) cf_mount(struct cf_env *env, const char *name,
 			     const char *fmt, ...);
+long cf_umount_within(struct cf_env *env, const char *name, int flags, int ms);
 long cf_umount(struct cf_env *env, const char *name, int flags);
 int cf_read_start(struct cf_env *env, struct cf_task *t, const char *name,
 		  __u64 off, size_t len);

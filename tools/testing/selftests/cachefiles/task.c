@@ -226,8 +226,7 @@ static long do_umount(void *arg, struct cf_out *out)
 	return umount2(c->path, c->flags) < 0 ? -errno : 0;
 }
 
-/* Nobody may hold up an umount, so there is little time for it. */
-long cf_umount(struct cf_env *env, const char *name, int flags)
+long cf_umount_within(struct cf_env *env, const char *name, int flags, int ms)
 {
 	struct cf_task t;
 	struct call c;
@@ -236,7 +235,13 @@ long cf_umount(struct cf_env *env, const char *name, int flags)
 	call_path(env, &c, name);
 	c.flags = flags;
 	ret = cf_start(&t, do_umount, &c, 0);
-	return ret ?: cf_wait(&t, PROMPT_MS);
+	return ret ?: cf_wait(&t, ms);
+}
+
+/* Nobody may hold up an umount, so there is little time for it. */
+long cf_umount(struct cf_env *env, const char *name, int flags)
+{
+	return cf_umount_within(env, name, flags, PROMPT_MS);
 }
 
 static long do_read(void *arg, struct cf_out *out)
