@@ -83,15 +83,15 @@ inst=$tap_dir/inst
 make -s -C "$src" O="$out" DESTDIR="$inst" PREFIX=/usr install \
 	> "$tap_dir/log" 2>&1
 ok "make install" is "$(cd "$inst/usr" && find . -type f | sort | tr '\n' ' ')" \
-	"./include/cachefiles_ondemand.h ./lib/libcachefiles-ondemand.a ./lib/systemd/system/cachefiles-ondemandd.service ./sbin/cachefiles-ondemandd ./share/man/man3/libcachefiles-ondemand.3 ./share/man/man8/cachefiles-ondemandd.8 "
+	"./include/cachefiles_ondemand.h ./include/cachefiles_ondemand_uapi.h ./lib/libcachefiles-ondemand.a ./lib/systemd/system/cachefiles-ondemandd.service ./sbin/cachefiles-ondemandd ./share/man/man3/libcachefiles-ondemand.3 ./share/man/man8/cachefiles-ondemandd.8 "
 cat > "$tap_dir/user.c" << 'EOC'
 #include <cachefiles_ondemand.h>
+#include <linux/cachefiles.h>
 int main(void) { return cfod_open("/nonexistent") >= 0; }
 EOC
 ok "a program builds with the installed library" \
 	"${CC:-cc}" -Wall -Wextra -Wpedantic -Werror -std=c11 \
-	-I"$inst/usr/include" -idirafter "$src/../../include/uapi" \
-	"$tap_dir/user.c" -L"$inst/usr/lib" -lcachefiles-ondemand \
+	-I"$inst/usr/include" "$tap_dir/user.c" -L"$inst/usr/lib" -lcachefiles-ondemand \
 	-o "$tap_dir/user"
 ok "and runs" "$tap_dir/user"
 

@@ -151,7 +151,7 @@ static int fake_fd(struct engine *engine)
 	return ((struct fake_engine *)engine)->event;
 }
 
-static bool fake_full(struct engine *base)
+static bool fake_engine_full(struct engine *base)
 {
 	struct fake_engine *engine = (struct fake_engine *)base;
 
@@ -188,7 +188,7 @@ static const struct source_ops fake_ops = {
 	.fetch		= fake_fetch,
 	.fd		= fake_fd,
 	.run		= fake_run,
-	.full		= fake_full,
+	.full		= fake_engine_full,
 };
 
 void fake_source_init(struct fake_source *source, struct stats *stats)
