@@ -24,7 +24,6 @@ SLIST_HEAD(waiters, waiter);
  * struct extent - a range that is being fetched, or failed a moment ago
  * @req: the request; first, for extent_done()
  * @object: what it belongs to; holds a reference while @failed is 0
- * @stats: counted in
  * @start: first byte
  * @end: byte behind the last one
  * @failed: 0 while it is being fetched, else the error
@@ -36,7 +35,6 @@ SLIST_HEAD(waiters, waiter);
 struct extent {
 	struct source_req req;
 	struct object *object;
-	struct stats *stats;
 	uint64_t start;
 	uint64_t end;
 	int failed;
@@ -49,10 +47,42 @@ struct extent {
 
 SLIST_HEAD(extent_stack, extent);
 
+/* What a reader can make use of: nobody should try again at once, for ever. */
+static int error_for_reader(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+	case -EINTR:
+		return -EIO;
+	case -EDQUOT:
+		return -ENOSPC;
+	}
+	return error;
+}
+
+static void read_end(const struct fetcher *by, struct object *object,
+		     uint32_t msg_id, int error)
+{
+	int ret;
+
+	stats_end_read(by->stats, error);
+	/* Given up for CLOSE, FULL or the daemon's end: nobody listens. */
+	if (error != -ECANCELED) {
+		if (error && (by->features & CACHEFILES_FEATURE_READ_FAIL))
+			ret = cfod_fail_read(object->fd, msg_id,
+					     error_for_reader(error));
+		else
+			ret = cfod_complete_read(object->fd, msg_id);
+		if (ret)
+			log_debug("READ %u: answer not taken: %s", msg_id,
+				  strerror(-ret));
+	}
+	object_put(object);
+}
+
 static void read_answer(struct read *read)
 {
 	int error = atomic_load(&read->error);
-	int ret;
 
 	if (error && error != -ECANCELED && error != -ESTALE)
 		log_write_limited(LOG_LEVEL_ERROR,
@@ -61,16 +91,7 @@ static void read_answer(struct read *read)
 				  (unsigned long long)read->off,
 				  (unsigned long long)read->end - 1,
 				  strerror(-error));
-	stats_end_read(read->stats, error);
-
-	/* Given up for CLOSE or the daemon's end: nobody listens. */
-	if (error != -ECANCELED) {
-		ret = cfod_complete_read(read->object->fd, read->msg_id);
-		if (ret)
-			log_debug("READ %u: answer not taken: %s",
-				  read->msg_id, strerror(-ret));
-	}
-	object_put(read->object);
+	read_end(read->by, read->object, read->msg_id, error);
 	free(read);
 }
 
@@ -192,8 +213,8 @@ static void extent_done(struct source_req *req, int error)
 	object_put(object);
 }
 
-static struct extent *extent_new(struct object *object, struct stats *stats,
-				 uint64_t start, uint64_t end)
+static struct extent *extent_new(struct object *object, uint64_t start,
+				 uint64_t end)
 {
 	struct extent *extent = calloc(1, sizeof(*extent));
 
@@ -208,7 +229,6 @@ static struct extent *extent_new(struct object *object, struct stats *stats,
 	};
 	extent->object = object;
 	atomic_fetch_add(&object->refs, 1);
-	extent->stats = stats;
 	extent->start = start;
 	extent->end = end;
 	SLIST_INIT(&extent->waiters);
@@ -233,7 +253,7 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
 
 		if (!e || e->start > pos) {
 			stop = e && e->start < end ? e->start : end;
-			e = extent_new(object, read->stats, pos, stop);
+			e = extent_new(object, pos, stop);
 			if (!e)
 				return -ENOMEM;
 			SLIST_INSERT_HEAD(todo, e, next);
@@ -245,7 +265,7 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
 			ret = wait_for(e, read);
 	}
 	if (joined)
-		stats_add(&read->stats->joined, 1);
+		stats_add(&read->by->stats->joined, 1);
 	return ret;
 }
 
@@ -253,9 +273,10 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
  * What to fetch for a READ.  Return: false if nothing is missing any more: a
  * unit that was fetched for another READ had it.
  */
-static bool widen(struct read *read, uint64_t size, uint64_t unit,
-		  uint64_t *start, uint64_t *end)
+static bool widen(struct read *read, uint64_t size, uint64_t *start,
+		  uint64_t *end)
 {
+	uint64_t unit = read->by->unit;
 	int64_t hole;
 
 	*start = read->off;
@@ -279,9 +300,8 @@ static bool widen(struct read *read, uint64_t size, uint64_t unit,
 	return true;
 }
 
-void read_begin(struct engine *engine, struct stats *stats,
-		struct object *object, uint32_t msg_id, uint64_t off,
-		uint64_t len, uint64_t unit)
+void read_begin(struct fetcher *by, struct object *object, uint32_t msg_id,
+		uint64_t off, uint64_t len)
 {
 	struct extent_stack todo = SLIST_HEAD_INITIALIZER(todo);
 	struct read *read = calloc(1, sizeof(*read));
@@ -289,12 +309,10 @@ void read_begin(struct engine *engine, struct stats *stats,
 	struct extent *extent;
 	int error = 0;
 
-	stats_begin_read(stats, len);
+	stats_begin_read(by->stats, len);
 	if (!read) {
 		log_write_limited(LOG_LEVEL_ERROR, "out of memory");
-		stats_end_read(stats, -ENOMEM);
-		cfod_complete_read(object->fd, msg_id);
-		object_put(object);
+		read_end(by, object, msg_id, -ENOMEM);
 		return;
 	}
 
@@ -306,7 +324,7 @@ void read_begin(struct engine *engine, struct stats *stats,
 	end = off + len < size ? off + len : size;
 	*read = (struct read){
 		.object = object,
-		.stats = stats,
+		.by = by,
 		.msg_id = msg_id,
 		.off = off,
 		.end = end,
@@ -317,8 +335,8 @@ void read_begin(struct engine *engine, struct stats *stats,
 
 	if (off >= end || off % GRANULE) {
 		error = -ERANGE;
-	} else if (!widen(read, size, unit, &start, &end)) {
-		stats_add(&stats->present, 1);
+	} else if (!widen(read, size, &start, &end)) {
+		stats_add(&by->stats->present, 1);
 	} else {
 		pthread_mutex_lock(&object->lock);
 		error = failure_in(object, read->off, read->end);
@@ -329,8 +347,8 @@ void read_begin(struct engine *engine, struct stats *stats,
 
 	while ((extent = SLIST_FIRST(&todo))) {
 		SLIST_REMOVE_HEAD(&todo, next);
-		stats_add(&stats->fetches, 1);
-		engine_fetch(engine, &extent->req);
+		stats_add(&by->stats->fetches, 1);
+		engine_fetch(by->engine, &extent->req);
 	}
 	read_piece_done(read, error);
 }

@@ -12,6 +12,8 @@
 #define BLOCK 4096
 #define FETCH_SIZE_MAX (1024ull * 1024 * 1024)
 #define NUMBER_MAX 100000
+/* The kernel's. */
+#define PARK_MAX 86400
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -101,6 +103,42 @@ static bool set_tag(struct options *options, const char *value)
 	return *value;
 }
 
+static bool set_park(struct options *options, const char *value)
+{
+	return number(value, 1, PARK_MAX, &options->park);
+}
+
+static bool set_keep(struct options *options, const char *value)
+{
+	(void)value;
+	options->keep = true;
+	return true;
+}
+
+static bool set_optional(struct options *options, const char *value)
+{
+	(void)value;
+	options->optional = true;
+	return true;
+}
+
+static bool set_limits(struct options *options, const char *value)
+{
+	uint64_t limits[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		value = digits(value, &limits[i]);
+		if (!value || *value++ != ",,"[i])
+			return false;
+	}
+	options->run = limits[0];
+	options->cull = limits[1];
+	options->stop = limits[2];
+	return limits[2] < limits[1] && limits[1] < limits[0] &&
+	       limits[0] < 100;
+}
+
 static bool set_log_level(struct options *options, const char *value)
 {
 	static const struct {
@@ -173,6 +211,23 @@ const struct option_desc option_table[] = {
 	{
 		"tag", "NAME", set_tag, "a name",
 		"Name of the cache. Default: the kernel's, CacheFiles.",
+	},
+	{
+		"limits", "RUN,CULL,STOP", set_limits,
+		"three percentages, 0 <= STOP < CULL < RUN < 100, such as 7,5,1",
+		"When less than CULL percent of the cache's file system are free, blocks or files, remove blobs from the cache that are not in use, those not used for longest first, until RUN percent are; when less than STOP percent are, nothing is filled. Default: the kernel's, 7,5,1.",
+	},
+	{
+		"park", "SECONDS", set_park, "a number of seconds from 1 to 86400",
+		"When the daemon ends, however it does, have requests wait so long for the next one instead of failing at once.",
+	},
+	{
+		"keep", NULL, set_keep, NULL,
+		"When the daemon ends, keep the cache in the kernel: images that are complete can still be mounted. See cachefiles-ondemandctl(8) for its end.",
+	},
+	{
+		"optional", NULL, set_optional, NULL,
+		"Do without --park and --keep, with a warning, if the kernel does not have them. Default: do not start then.",
 	},
 	{
 		"log-level", "LEVEL", set_log_level,

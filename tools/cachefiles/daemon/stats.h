@@ -11,8 +11,9 @@
  * @opens: OPEN messages
  * @open_errors: those answered with an error
  * @closes: CLOSE messages
+ * @complete: objects that became, or were, complete
  * @reads: READ messages
- * @read_errors: those answered without being filled
+ * @read_errors: those answered without being filled, or with an error
  * @read_bytes: bytes that READs asked for
  * @joined: READs that waited for bytes which another one was fetching
  * @present: READs for bytes that had been filled in the meantime
@@ -26,6 +27,7 @@ struct stats {
 	atomic_ullong opens;
 	atomic_ullong open_errors;
 	atomic_ullong closes;
+	atomic_ullong complete;
 	atomic_ullong reads;
 	atomic_ullong read_errors;
 	atomic_ullong read_bytes;
@@ -51,7 +53,7 @@ static inline unsigned long long stats_get(atomic_ullong *counter)
 /* A READ begins: count it as in flight. */
 void stats_begin_read(struct stats *stats, uint64_t bytes);
 
-/* It was answered; @error is 0 if it was filled. */
+/* It was answered, or given up; @error is 0 if it was filled. */
 void stats_end_read(struct stats *stats, int error);
 
 /* Write all of it to the log, with the memory that was used at most. */

@@ -162,6 +162,9 @@ int cfod_command(int dev, const char *name, const char *arg);
  */
 int cfod_features(int dev, uint64_t *features);
 
+/* What people call the feature 1 << @bit, one word; NULL: not known here. */
+const char *cfod_feature_name(unsigned int bit);
+
 /**
  * cfod_limits - set how much of the file system the cache leaves free
  * @dev: the device, not bound yet

@@ -54,6 +54,15 @@ int cfod_features(int dev, uint64_t *features)
 	return 0;
 }
 
+const char *cfod_feature_name(unsigned int bit)
+{
+	static const char * const names[] = {
+		"read-fail", "park", "keep", "full", "space",
+	};
+
+	return bit < ARRAY_SIZE(names) ? names[bit] : NULL;
+}
+
 int cfod_bind(int dev, const char *dir, const char *tag,
 	      enum cfod_step *failed)
 {
