@@ -23,29 +23,34 @@ SLIST_HEAD(waiters, waiter);
 /**
  * struct extent - a range that is being fetched, or failed a moment ago
  * @req: the request; first, for extent_done()
+ * @by: the fetcher that began it; not valid once it has failed
  * @object: what it belongs to; holds a reference while @failed is 0
  * @start: first byte
  * @end: byte behind the last one
  * @failed: 0 while it is being fetched, else the error
  * @forget: when the error is no longer worth anything
+ * @no_space: the error when there was no space, or 0; tried again since
+ * @round: of eviction, that it waits for
  * @waiters: READs that need it
  * @link: in the object's list
- * @next: in the list of those that read_begin() has to start
+ * @next: in the list of those that read_begin() has to start, or that wait for
+ *	room
  */
 struct extent {
 	struct source_req req;
+	struct fetcher *by;
 	struct object *object;
 	uint64_t start;
 	uint64_t end;
 	int failed;
 	uint64_t forget;
+	int no_space;
+	uint64_t round;
 	struct waiters waiters;
 
 	LIST_ENTRY(extent) link;
 	SLIST_ENTRY(extent) next;
 };
-
-SLIST_HEAD(extent_stack, extent);
 
 /* What a reader can make use of: nobody should try again at once, for ever. */
 static int error_for_reader(int error)
@@ -183,9 +188,8 @@ static int wait_for(struct extent *extent, struct read *read)
 	return 0;
 }
 
-static void extent_done(struct source_req *req, int error)
+static void extent_end(struct extent *extent, int error)
 {
-	struct extent *extent = (struct extent *)req;
 	struct object *object = extent->object;
 	struct waiters waiters;
 	struct waiter *waiter;
@@ -213,8 +217,52 @@ static void extent_done(struct source_req *req, int error)
 	object_put(object);
 }
 
-static struct extent *extent_new(struct object *object, uint64_t start,
-				 uint64_t end)
+static void extent_done(struct source_req *req, int error)
+{
+	struct extent *extent = (struct extent *)req;
+	struct fetcher *by = extent->by;
+
+	if ((error != -ENOSPC && error != -EDQUOT) || !by->evictor ||
+	    extent->no_space) {
+		extent_end(extent, error);
+		return;
+	}
+	extent->no_space = error;
+	extent->round = evictor_ask(by->evictor);
+	SLIST_INSERT_HEAD(&by->waiting, extent, next);
+}
+
+void fetcher_run(struct fetcher *by)
+{
+	struct extent *e, *next;
+	bool room;
+
+	for (e = SLIST_FIRST(&by->waiting); e; e = next) {
+		next = SLIST_NEXT(e, next);
+		if (!evictor_has_ended(by->evictor, e->round, &room))
+			continue;
+		SLIST_REMOVE(&by->waiting, e, extent, next);
+		if (room) {
+			stats_add(&by->stats->refills, 1);
+			engine_fetch(by->engine, &e->req);
+		} else {
+			extent_end(e, e->no_space);
+		}
+	}
+}
+
+void fetcher_end(struct fetcher *by)
+{
+	struct extent *extent;
+
+	while ((extent = SLIST_FIRST(&by->waiting))) {
+		SLIST_REMOVE_HEAD(&by->waiting, next);
+		extent_end(extent, -ECANCELED);
+	}
+}
+
+static struct extent *extent_new(struct object *object, struct fetcher *by,
+				 uint64_t start, uint64_t end)
 {
 	struct extent *extent = calloc(1, sizeof(*extent));
 
@@ -227,6 +275,7 @@ static struct extent *extent_new(struct object *object, uint64_t start,
 		.end = end,
 		.done = extent_done,
 	};
+	extent->by = by;
 	extent->object = object;
 	atomic_fetch_add(&object->refs, 1);
 	extent->start = start;
@@ -253,7 +302,7 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
 
 		if (!e || e->start > pos) {
 			stop = e && e->start < end ? e->start : end;
-			e = extent_new(object, pos, stop);
+			e = extent_new(object, read->by, pos, stop);
 			if (!e)
 				return -ENOMEM;
 			SLIST_INSERT_HEAD(todo, e, next);

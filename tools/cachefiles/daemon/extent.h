@@ -6,6 +6,9 @@
  * the rest, which it fetches; it is answered when the last piece has ended.  No
  * thread waits for another one.
  *
+ * A fill that failed because there is no space waits for a round of eviction, and
+ * is tried once more.  Then, and for any other reason at once, the READs fail.
+ *
  * A range that could not be fetched is remembered for EXTENT_FAILED_MS: before
  * it fails the reader the kernel may ask a second time, and so may the page
  * cache; that second READ must not cost another --timeout.
@@ -13,7 +16,10 @@
 #ifndef EXTENT_H
 #define EXTENT_H
 
+#include "evict.h"
 #include "object.h"
+
+SLIST_HEAD(extent_stack, extent);
 
 #define EXTENT_FAILED_MS 2000
 
@@ -26,13 +32,23 @@
  * @stats: count here
  * @unit: fetch whole units of this size around a READ; 0: just what is asked for
  * @features: the kernel's
+ * @evictor: who makes room; NULL: nobody
+ * @waiting: ranges that wait for room; the thread's own
  */
 struct fetcher {
 	struct engine *engine;
 	struct stats *stats;
 	uint64_t unit;
 	uint64_t features;
+	struct evictor *evictor;
+	struct extent_stack waiting;
 };
+
+/* Go on with the ranges that wait for room, if that has come. */
+void fetcher_run(struct fetcher *by);
+
+/* Give up what waits; the engine has been freed. */
+void fetcher_end(struct fetcher *by);
 
 /**
  * struct read - a READ that has not been answered
@@ -46,7 +62,7 @@ struct fetcher {
  */
 struct read {
 	struct object *object;
-	const struct fetcher *by;
+	struct fetcher *by;
 	uint32_t msg_id;
 	uint64_t off;
 	uint64_t end;

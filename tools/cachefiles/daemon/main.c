@@ -158,6 +158,7 @@ static int run(const struct options *options, int signals)
 		.threads = threads,
 		.fetch_size = options->fetch_size,
 		.features = features,
+		.cache = dir,
 	});
 	free(dir);
 	if (!server) {

@@ -24,6 +24,9 @@
  * hand-over per message.  A thread reads until nothing is left before it sleeps
  * again: that is off the readers' way, and saves a wake-up under load.
  *
+ * Space is one more thread's affair (evict.c): for as long as it makes room, what
+ * it is made for waits in a list of the thread that will go on with it.
+ *
  * Locks.  The table of objects has one, each object has one, and neither is
  * held while anything blocks.  Nothing else is shared.
  */
@@ -55,14 +58,19 @@ void server_fail(struct server *server, int error)
 	event_raise(server->failed);
 }
 
-static void wake_others(struct worker *worker)
+/* All, or all but one. */
+static void wake_workers(struct server *server, const struct worker *but)
 {
-	struct server *server = worker->server;
 	unsigned int i;
 
 	for (i = 0; i < server->nr_workers; i++)
-		if (&server->workers[i] != worker)
+		if (&server->workers[i] != but)
 			event_raise(server->workers[i].wake);
+}
+
+static void eviction_ended(void *server)
+{
+	wake_workers(server, NULL);
 }
 
 /* Wait for messages, or do not, for as long as the engine is full. */
@@ -77,7 +85,7 @@ static bool listen_to_device(struct worker *worker, bool listen)
 		return true;
 	/* What is left in the device may have woken nobody but this one. */
 	if (!listen)
-		wake_others(worker);
+		wake_workers(worker->server, worker);
 	if (epoll_ctl(worker->epoll, listen ? EPOLL_CTL_ADD : EPOLL_CTL_DEL,
 		      worker->server->config.dev, &event)) {
 		log_error("epoll: %s", strerror(errno));
@@ -123,8 +131,10 @@ static void *worker_main(void *arg)
 			break;
 		}
 		engine_run(worker->fetcher.engine);
+		fetcher_run(&worker->fetcher);
 	}
 	engine_free(worker->fetcher.engine);
+	fetcher_end(&worker->fetcher);
 	return NULL;
 }
 
@@ -138,6 +148,7 @@ static bool worker_init(struct server *server, struct worker *worker)
 		.stats = server->config.stats,
 		.unit = server->config.fetch_size,
 		.features = server->config.features,
+		.evictor = server->evictor,
 	};
 	worker->epoll = epoll_create1(EPOLL_CLOEXEC);
 	worker->wake = event_new();
@@ -167,9 +178,20 @@ static void server_free(struct server *server)
 	free(server);
 }
 
+/* The time by which all threads have to have ended. */
+static struct timespec stop_limit(void)
+{
+	struct timespec limit;
+
+	clock_gettime(CLOCK_REALTIME, &limit);
+	limit.tv_sec += STOP_SECONDS;
+	return limit;
+}
+
 struct server *server_start(const struct server_config *config)
 {
 	unsigned int threads = config->threads;
+	struct timespec limit;
 	struct server *server;
 	pthread_attr_t attr;
 	unsigned int i;
@@ -180,6 +202,13 @@ struct server *server_start(const struct server_config *config)
 	server->config = *config;
 	server->failed = event_new();
 	objects_init(&server->objects);
+	if (config->cache && (config->features & CACHEFILES_FEATURE_SPACE)) {
+		server->evictor = evictor_start(config->dev, config->cache,
+						config->stats, eviction_ended,
+						server);
+		if (!server->evictor)
+			goto no_worker;
+	}
 
 	/* All engines are there before a thread can want to wake another. */
 	for (i = 0; i < threads; i++) {
@@ -208,7 +237,9 @@ no_worker:
 	for (i = 0; i < server->nr_workers; i++)
 		if (server->workers[i].fetcher.engine)
 			engine_free(server->workers[i].fetcher.engine);
-	server_free(server);
+	limit = stop_limit();
+	if (!server->evictor || evictor_stop(server->evictor, &limit))
+		server_free(server);
 	return NULL;
 }
 
@@ -219,20 +250,18 @@ int server_failed_fd(struct server *server)
 
 int server_stop(struct server *server)
 {
-	struct timespec limit;
+	struct timespec limit = stop_limit();
 	unsigned int i;
 	int error;
 
 	atomic_store(&server->stopping, true);
-	for (i = 0; i < server->nr_workers; i++)
-		event_raise(server->workers[i].wake);
-
-	clock_gettime(CLOCK_REALTIME, &limit);
-	limit.tv_sec += STOP_SECONDS;
+	wake_workers(server, NULL);
 	for (i = 0; i < server->nr_workers; i++)
 		if (pthread_timedjoin_np(server->workers[i].thread, NULL,
 					 &limit))
 			return -ETIMEDOUT;
+	if (server->evictor && !evictor_stop(server->evictor, &limit))
+		return -ETIMEDOUT;
 
 	error = atomic_load(&server->error);
 	server_free(server);

@@ -15,6 +15,7 @@ struct server;
  * @threads: how many threads
  * @fetch_size: fetch whole units of this size; 0: just what is asked for
  * @features: what the kernel has
+ * @cache: the directory that was bound; not kept
  */
 struct server_config {
 	int dev;
@@ -23,6 +24,7 @@ struct server_config {
 	unsigned int threads;
 	uint64_t fetch_size;
 	uint64_t features;
+	const char *cache;
 };
 
 /**

@@ -35,7 +35,7 @@ void stats_log(struct stats *stats)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	log_info("statistics: opens=%llu open_errors=%llu closes=%llu complete=%llu reads=%llu read_errors=%llu read_bytes=%llu joined=%llu present=%llu fetches=%llu fetch_bytes=%llu retries=%llu in_flight=%llu max_in_flight=%llu max_rss_kib=%ld",
+	log_info("statistics: opens=%llu open_errors=%llu closes=%llu complete=%llu reads=%llu read_errors=%llu read_bytes=%llu joined=%llu present=%llu fetches=%llu fetch_bytes=%llu retries=%llu evictions=%llu evicted=%llu evicted_bytes=%llu refills=%llu in_flight=%llu max_in_flight=%llu max_rss_kib=%ld",
 		 stats_get(&stats->opens),
 		 stats_get(&stats->open_errors),
 		 stats_get(&stats->closes),
@@ -48,6 +48,10 @@ void stats_log(struct stats *stats)
 		 stats_get(&stats->fetches),
 		 stats_get(&stats->fetch_bytes),
 		 stats_get(&stats->retries),
+		 stats_get(&stats->evictions),
+		 stats_get(&stats->evicted),
+		 stats_get(&stats->evicted_bytes),
+		 stats_get(&stats->refills),
 		 stats_get(&stats->in_flight),
 		 stats_get(&stats->max_in_flight),
 		 usage.ru_maxrss);

@@ -20,6 +20,10 @@
  * @fetches: ranges fetched from the source
  * @fetch_bytes: bytes written into the cache
  * @retries: requests to the source that were tried again
+ * @evictions: rounds of eviction
+ * @evicted: blobs that were removed
+ * @evicted_bytes: bytes that they had
+ * @refills: fetches that were tried again after a round
  * @in_flight: READs being served now
  * @max_in_flight: the most there ever were
  */
@@ -36,6 +40,10 @@ struct stats {
 	atomic_ullong fetches;
 	atomic_ullong fetch_bytes;
 	atomic_ullong retries;
+	atomic_ullong evictions;
+	atomic_ullong evicted;
+	atomic_ullong evicted_bytes;
+	atomic_ullong refills;
 	atomic_ullong in_flight;
 	atomic_ullong max_in_flight;
 };

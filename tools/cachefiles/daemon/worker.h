@@ -32,6 +32,7 @@ struct worker {
 struct server {
 	struct server_config config;
 	struct objects objects;
+	struct evictor *evictor;
 	atomic_bool stopping;
 	atomic_int error;
 	int failed;

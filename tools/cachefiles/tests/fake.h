@@ -39,6 +39,13 @@ void fake_features(uint64_t features);
 void fake_disk(const struct cachefiles_space *space);
 struct cachefiles_space fake_disk_now(void);
 
+/* Take blocks from it; false if the stop limit keeps them. */
+bool fake_disk_take(uint64_t blocks);
+
+/* Have "cull" wait; return how many there were. */
+void fake_hold_culls(bool hold);
+unsigned int fake_culls(void);
+
 /* Close our end. */
 void fake_hang_up(void);
 
@@ -72,6 +79,7 @@ int fake_object_fd(const char *path);
  * @size: of every blob
  * @hold: keep requests until fake_release()
  * @error: what requests end with
+ * @fill_error: if not NULL: called for each block; the error to fill it with
  * @limit: requests that an engine takes at a time; 0: any number
  * @lookups: how many there were
  * @fetches: how many there were
@@ -82,6 +90,7 @@ struct fake_source {
 	atomic_ullong size;
 	atomic_bool hold;
 	atomic_int error;
+	int (*fill_error)(void);
 	unsigned int limit;
 	atomic_uint lookups;
 	atomic_uint fetches;

@@ -29,6 +29,8 @@ static bool completed[IDS];
 static int errors[IDS];
 static uint64_t features;
 static struct cachefiles_space disk;
+static bool culls_held;
+static unsigned int culls;
 
 int fake_device(void)
 {
@@ -41,6 +43,7 @@ int fake_device(void)
 	kernel_end = fds[1];
 	memset(completed, 0, sizeof(completed));
 	memset(errors, 0, sizeof(errors));
+	culls = 0;
 	fake_features(ALL_FEATURES);
 	fake_disk(&(struct cachefiles_space){
 		.block_size = 512,
@@ -81,6 +84,36 @@ struct cachefiles_space fake_disk_now(void)
 	now = disk;
 	pthread_mutex_unlock(&lock);
 	return now;
+}
+
+bool fake_disk_take(uint64_t blocks)
+{
+	bool taken;
+
+	pthread_mutex_lock(&lock);
+	taken = disk.blocks >= disk.bstop + blocks;
+	if (taken)
+		disk.blocks -= blocks;
+	pthread_mutex_unlock(&lock);
+	return taken;
+}
+
+void fake_hold_culls(bool hold)
+{
+	pthread_mutex_lock(&lock);
+	culls_held = hold;
+	pthread_cond_broadcast(&cond);
+	pthread_mutex_unlock(&lock);
+}
+
+unsigned int fake_culls(void)
+{
+	unsigned int ret;
+
+	pthread_mutex_lock(&lock);
+	ret = culls;
+	pthread_mutex_unlock(&lock);
+	return ret;
 }
 
 void fake_hang_up(void)
@@ -244,6 +277,9 @@ static int cull(const char *name, bool remove)
 	if (unlink(name))
 		abort();
 	pthread_mutex_lock(&lock);
+	culls++;
+	while (culls_held)
+		pthread_cond_wait(&cond, &lock);
 	disk.blocks += st.st_blocks;
 	disk.files++;
 	pthread_mutex_unlock(&lock);
