@@ -8,6 +8,7 @@
 #include <strings.h>
 
 #include "options.h"
+#include "usage.h"
 
 #define BLOCK 4096
 #define FETCH_SIZE_MAX (1024ull * 1024 * 1024)
@@ -296,34 +297,6 @@ usage:
 	return false;
 }
 
-#define INDENT 24
-#define WIDTH 79
-
-/* Print @text in lines of at most WIDTH, INDENT blanks in front of each. */
-static void wrap(FILE *out, const char *text)
-{
-	int column = INDENT;
-
-	while (*text) {
-		int len = strcspn(text, " ");
-
-		if (column > INDENT && column + 1 + len > WIDTH) {
-			fprintf(out, "\n%*s", INDENT, "");
-			column = INDENT;
-		}
-		if (column > INDENT) {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", len, text);
-		column += len;
-		text += len;
-		while (*text == ' ')
-			text++;
-	}
-	fputc('\n', out);
-}
-
 void options_help(FILE *out)
 {
 	size_t i;
@@ -333,14 +306,7 @@ void options_help(FILE *out)
 	      out);
 	for (i = 0; i < option_count; i++) {
 		const struct option_desc *desc = &option_table[i];
-		char head[64];
 
-		snprintf(head, sizeof(head), "  --%s%s%s", desc->name,
-			 desc->arg ? " " : "", desc->arg ? desc->arg : "");
-		if (strlen(head) < INDENT)
-			fprintf(out, "%-*s", INDENT, head);
-		else
-			fprintf(out, "%s\n%*s", head, INDENT, "");
-		wrap(out, desc->text);
+		usage_item(out, "--", desc->name, desc->arg, desc->text);
 	}
 }
