@@ -52,7 +52,8 @@ static int bind_cache(int dev, const char *dir, bool keep)
 	if (get_features(dev, &features))
 		return -1;
 	if (!(features & CACHEFILES_FEATURE_KEEP)) {
-		ctl_error("this kernel cannot keep a cache without a daemon: it lacks the feature \"keep\"");
+		ctl_error("%s",
+			  "this kernel cannot keep a cache without a daemon: it lacks the feature \"keep\"");
 		return -1;
 	}
 	ret = cfod_bind_mode(dev, dir, NULL, &mode, &step);

@@ -147,6 +147,8 @@ ok "and runs" "$tap_dir/user"
 unit=$inst/usr/lib/systemd/system/cachefiles-ondemandd.service
 ok "the unit starts the installed daemon" \
 	grep -q '^ExecStart=/usr/sbin/cachefiles-ondemandd ' "$unit"
+ok "the unit parks requests where the kernel can" \
+	grep -q '^ExecStart=.* --optional --park 30 \$OPTIONS$' "$unit"
 if command -v systemd-analyze > /dev/null; then
 	sed "s|/usr/sbin/cachefiles|$inst&|" "$unit" > "$tap_dir/${unit##*/}"
 	said=$(systemd-analyze verify --man=no "$tap_dir/${unit##*/}" 2>&1)
