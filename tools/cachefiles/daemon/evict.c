@@ -48,7 +48,7 @@
  * @stopping: end
  * @asked: number of the last round that was asked for
  * @done: number of the last one that has ended; written after @room
- * @room: there is space since then
+ * @room: it is worth trying a fill again
  * @short_of_space: the last round could not free enough
  * @pause: no round before this time
  * @list: the blobs that are being looked at
@@ -217,14 +217,15 @@ static bool has_room(const struct cachefiles_space *space)
 		space->files > space->fstop);
 }
 
-/* One round, if need be.  Return: is it worth trying a fill again? */
+/* One round, if need be.  Return: has anything been removed? */
 static bool evict(struct evictor *evictor, bool asked)
 {
 	struct round round = { .evictor = evictor };
 	bool is_short = look(&round);
 
+	atomic_store(&evictor->room, has_room(&round.space));
 	if ((!is_short && !asked) || clock_ms() < evictor->pause)
-		return has_room(&round.space);
+		return false;
 	if (!is_short)
 		round.bytes_left = QUOTA_BYTES;
 	stats_add(&evictor->stats->evictions, 1);
@@ -232,7 +233,8 @@ static bool evict(struct evictor *evictor, bool asked)
 	is_short = look(&round);
 	evictor->pause = is_short || !round.blobs ? clock_ms() + PAUSE_MS : 0;
 	report(&round, is_short);
-	return round.blobs || has_room(&round.space);
+	atomic_store(&evictor->room, round.blobs || has_room(&round.space));
+	return round.blobs;
 }
 
 static void *evictor_main(void *arg)
@@ -250,12 +252,10 @@ static void *evictor_main(void *arg)
 	while (!atomic_load(&evictor->stopping)) {
 		uint64_t done = atomic_load(&evictor->done);
 		uint64_t asked = atomic_load(&evictor->asked);
-		bool room = evict(evictor, asked != done);
 
 		/* Fills that failed meanwhile have room now, too. */
-		if (room)
+		if (evict(evictor, asked != done))
 			asked = atomic_load(&evictor->asked);
-		atomic_store(&evictor->room, room);
 		atomic_store(&evictor->done, asked);
 		if (asked != done)
 			evictor->ended(evictor->arg);
