@@ -13,19 +13,17 @@ static const char blanks[] = "\n ";
 /* A path in which the kernel has escaped blanks and the like: \040. */
 static void print_path(const char *path, FILE *out)
 {
-	char *end;
-
 	while (*path) {
-		unsigned long c = *path++;
+		unsigned char c = *path++;
 
 		if (c == '\\' && strspn(path, "01234567") >= 3) {
 			char digits[4] = { path[0], path[1], path[2] };
 
-			c = strtoul(digits, &end, 8);
+			c = strtoul(digits, NULL, 8);
 			path += 3;
 		}
 		/* A terminal takes other characters than these for commands. */
-		fputc(c < ' ' || c == 0x7f ? '?' : (int)c, out);
+		fputc(c < ' ' || c == 0x7f ? '?' : c, out);
 	}
 }
 

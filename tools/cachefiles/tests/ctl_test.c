@@ -121,10 +121,10 @@ static void test_status(void)
 		   "  waits: 1ms 2, more 0\n"
 		   "  request: id 344, op read, age 314 ms, object erofs,a/b\n"),
 	   "status in words");
-	ok(!strcmp(status("cache /a\\040b\\012c\\134d daemon=none\n"
+	ok(!strcmp(status("cache /\xc3\xa4\\040b\\012c\\134d daemon=none\n"
 			  "  reads filled_bytes=0 new_field=1023 flag\n"
 			  "cache /e daemon=awaited\n"),
-		   "/a b?c\\d: daemon none\n"
+		   "/\xc3\xa4 b?c\\d: daemon none\n"
 		   "  reads: filled 0 bytes, new field 1023, flag\n"
 		   "\n/e: daemon awaited\n"),
 	   "several caches, odd paths, and fields that are new");
