@@ -241,6 +241,9 @@ void fetcher_run(struct fetcher *by)
 		next = SLIST_NEXT(e, next);
 		if (!evictor_has_ended(by->evictor, e->round, &room))
 			continue;
+		/* The rest when the engine has ended some. */
+		if (room && engine_full(by->engine))
+			break;
 		SLIST_REMOVE(&by->waiting, e, extent, next);
 		if (room) {
 			stats_add(&by->stats->refills, 1);

@@ -306,6 +306,7 @@ static void test_race(void)
 	begin(8);
 	scene.source.fill_error = disk_error;
 	scene.source.size = 32 * MIB;
+	scene.source.limit = 4;
 	scene_open(1, "copen 1,33554432");
 	for (i = 0; i < 5000; i++)
 		fake_read(100 + i, 1, i * BLOCK, BLOCK);

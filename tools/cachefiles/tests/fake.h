@@ -91,7 +91,7 @@ struct fake_source {
 	atomic_bool hold;
 	atomic_int error;
 	int (*fill_error)(void);
-	unsigned int limit;
+	atomic_uint limit;
 	atomic_uint lookups;
 	atomic_uint fetches;
 	atomic_uint cancelled;
