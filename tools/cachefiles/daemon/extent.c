@@ -23,36 +23,71 @@ SLIST_HEAD(waiters, waiter);
 /**
  * struct extent - a range that is being fetched, or failed a moment ago
  * @req: the request; first, for extent_done()
+ * @by: the fetcher that began it; not valid once it has failed
  * @object: what it belongs to; holds a reference while @failed is 0
- * @stats: counted in
  * @start: first byte
  * @end: byte behind the last one
  * @failed: 0 while it is being fetched, else the error
  * @forget: when the error is no longer worth anything
+ * @no_space: the error when there was no space, or 0; tried again since
+ * @round: of eviction, that it waits for
  * @waiters: READs that need it
  * @link: in the object's list
- * @next: in the list of those that read_begin() has to start
+ * @next: in the list of those that read_begin() has to start, or that wait for
+ *	room
  */
 struct extent {
 	struct source_req req;
+	struct fetcher *by;
 	struct object *object;
-	struct stats *stats;
 	uint64_t start;
 	uint64_t end;
 	int failed;
 	uint64_t forget;
+	int no_space;
+	uint64_t round;
 	struct waiters waiters;
 
 	LIST_ENTRY(extent) link;
 	SLIST_ENTRY(extent) next;
 };
 
-SLIST_HEAD(extent_stack, extent);
+/* What a reader can make use of: nobody should try again at once, for ever. */
+static int error_for_reader(int error)
+{
+	switch (error) {
+	case -EAGAIN:
+	case -EINTR:
+		return -EIO;
+	case -EDQUOT:
+		return -ENOSPC;
+	}
+	return error;
+}
+
+static void read_end(const struct fetcher *by, struct object *object,
+		     uint32_t msg_id, int error)
+{
+	int ret;
+
+	stats_end_read(by->stats, error);
+	/* Given up for CLOSE, FULL or the daemon's end: nobody listens. */
+	if (error != -ECANCELED) {
+		if (error && (by->features & CACHEFILES_FEATURE_READ_FAIL))
+			ret = cfod_fail_read(object->fd, msg_id,
+					     error_for_reader(error));
+		else
+			ret = cfod_complete_read(object->fd, msg_id);
+		if (ret)
+			log_debug("READ %u: answer not taken: %s", msg_id,
+				  strerror(-ret));
+	}
+	object_put(object);
+}
 
 static void read_answer(struct read *read)
 {
 	int error = atomic_load(&read->error);
-	int ret;
 
 	if (error && error != -ECANCELED && error != -ESTALE)
 		log_write_limited(LOG_LEVEL_ERROR,
@@ -61,16 +96,7 @@ static void read_answer(struct read *read)
 				  (unsigned long long)read->off,
 				  (unsigned long long)read->end - 1,
 				  strerror(-error));
-	stats_end_read(read->stats, error);
-
-	/* Given up for CLOSE or the daemon's end: nobody listens. */
-	if (error != -ECANCELED) {
-		ret = cfod_complete_read(read->object->fd, read->msg_id);
-		if (ret)
-			log_debug("READ %u: answer not taken: %s",
-				  read->msg_id, strerror(-ret));
-	}
-	object_put(read->object);
+	read_end(read->by, read->object, read->msg_id, error);
 	free(read);
 }
 
@@ -162,9 +188,8 @@ static int wait_for(struct extent *extent, struct read *read)
 	return 0;
 }
 
-static void extent_done(struct source_req *req, int error)
+static void extent_end(struct extent *extent, int error)
 {
-	struct extent *extent = (struct extent *)req;
 	struct object *object = extent->object;
 	struct waiters waiters;
 	struct waiter *waiter;
@@ -192,7 +217,54 @@ static void extent_done(struct source_req *req, int error)
 	object_put(object);
 }
 
-static struct extent *extent_new(struct object *object, struct stats *stats,
+static void extent_done(struct source_req *req, int error)
+{
+	struct extent *extent = (struct extent *)req;
+	struct fetcher *by = extent->by;
+
+	if ((error != -ENOSPC && error != -EDQUOT) || !by->evictor ||
+	    extent->no_space) {
+		extent_end(extent, error);
+		return;
+	}
+	extent->no_space = error;
+	extent->round = evictor_ask(by->evictor);
+	SLIST_INSERT_HEAD(&by->waiting, extent, next);
+}
+
+void fetcher_run(struct fetcher *by)
+{
+	struct extent *e, *next;
+	bool room;
+
+	for (e = SLIST_FIRST(&by->waiting); e; e = next) {
+		next = SLIST_NEXT(e, next);
+		if (!evictor_has_ended(by->evictor, e->round, &room))
+			continue;
+		/* The rest when the engine has ended some. */
+		if (room && engine_full(by->engine))
+			break;
+		SLIST_REMOVE(&by->waiting, e, extent, next);
+		if (room) {
+			stats_add(&by->stats->refills, 1);
+			engine_fetch(by->engine, &e->req);
+		} else {
+			extent_end(e, e->no_space);
+		}
+	}
+}
+
+void fetcher_end(struct fetcher *by)
+{
+	struct extent *extent;
+
+	while ((extent = SLIST_FIRST(&by->waiting))) {
+		SLIST_REMOVE_HEAD(&by->waiting, next);
+		extent_end(extent, -ECANCELED);
+	}
+}
+
+static struct extent *extent_new(struct object *object, struct fetcher *by,
 				 uint64_t start, uint64_t end)
 {
 	struct extent *extent = calloc(1, sizeof(*extent));
@@ -206,9 +278,9 @@ static struct extent *extent_new(struct object *object, struct stats *stats,
 		.end = end,
 		.done = extent_done,
 	};
+	extent->by = by;
 	extent->object = object;
 	atomic_fetch_add(&object->refs, 1);
-	extent->stats = stats;
 	extent->start = start;
 	extent->end = end;
 	SLIST_INIT(&extent->waiters);
@@ -233,7 +305,7 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
 
 		if (!e || e->start > pos) {
 			stop = e && e->start < end ? e->start : end;
-			e = extent_new(object, read->stats, pos, stop);
+			e = extent_new(object, read->by, pos, stop);
 			if (!e)
 				return -ENOMEM;
 			SLIST_INSERT_HEAD(todo, e, next);
@@ -245,7 +317,7 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
 			ret = wait_for(e, read);
 	}
 	if (joined)
-		stats_add(&read->stats->joined, 1);
+		stats_add(&read->by->stats->joined, 1);
 	return ret;
 }
 
@@ -253,9 +325,10 @@ static int cut(struct read *read, uint64_t start, uint64_t end,
  * What to fetch for a READ.  Return: false if nothing is missing any more: a
  * unit that was fetched for another READ had it.
  */
-static bool widen(struct read *read, uint64_t size, uint64_t unit,
-		  uint64_t *start, uint64_t *end)
+static bool widen(struct read *read, uint64_t size, uint64_t *start,
+		  uint64_t *end)
 {
+	uint64_t unit = read->by->unit;
 	int64_t hole;
 
 	*start = read->off;
@@ -279,9 +352,8 @@ static bool widen(struct read *read, uint64_t size, uint64_t unit,
 	return true;
 }
 
-void read_begin(struct engine *engine, struct stats *stats,
-		struct object *object, uint32_t msg_id, uint64_t off,
-		uint64_t len, uint64_t unit)
+void read_begin(struct fetcher *by, struct object *object, uint32_t msg_id,
+		uint64_t off, uint64_t len)
 {
 	struct extent_stack todo = SLIST_HEAD_INITIALIZER(todo);
 	struct read *read = calloc(1, sizeof(*read));
@@ -289,12 +361,10 @@ void read_begin(struct engine *engine, struct stats *stats,
 	struct extent *extent;
 	int error = 0;
 
-	stats_begin_read(stats, len);
+	stats_begin_read(by->stats, len);
 	if (!read) {
 		log_write_limited(LOG_LEVEL_ERROR, "out of memory");
-		stats_end_read(stats, -ENOMEM);
-		cfod_complete_read(object->fd, msg_id);
-		object_put(object);
+		read_end(by, object, msg_id, -ENOMEM);
 		return;
 	}
 
@@ -306,7 +376,7 @@ void read_begin(struct engine *engine, struct stats *stats,
 	end = off + len < size ? off + len : size;
 	*read = (struct read){
 		.object = object,
-		.stats = stats,
+		.by = by,
 		.msg_id = msg_id,
 		.off = off,
 		.end = end,
@@ -317,8 +387,8 @@ void read_begin(struct engine *engine, struct stats *stats,
 
 	if (off >= end || off % GRANULE) {
 		error = -ERANGE;
-	} else if (!widen(read, size, unit, &start, &end)) {
-		stats_add(&stats->present, 1);
+	} else if (!widen(read, size, &start, &end)) {
+		stats_add(&by->stats->present, 1);
 	} else {
 		pthread_mutex_lock(&object->lock);
 		error = failure_in(object, read->off, read->end);
@@ -329,8 +399,8 @@ void read_begin(struct engine *engine, struct stats *stats,
 
 	while ((extent = SLIST_FIRST(&todo))) {
 		SLIST_REMOVE_HEAD(&todo, next);
-		stats_add(&stats->fetches, 1);
-		engine_fetch(engine, &extent->req);
+		stats_add(&by->stats->fetches, 1);
+		engine_fetch(by->engine, &extent->req);
 	}
 	read_piece_done(read, error);
 }

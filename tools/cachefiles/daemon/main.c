@@ -12,10 +12,9 @@
 #include <sys/signalfd.h>
 #include <unistd.h>
 
+#include "cache.h"
 #include "cachefiles_ondemand.h"
-#include "log.h"
 #include "notify.h"
-#include "options.h"
 #include "server.h"
 #include "stats.h"
 
@@ -82,38 +81,6 @@ static struct source *make_source(const struct options *options,
 	return source;
 }
 
-/* Open the device and bind the cache. */
-static int get_cache(const struct options *options)
-{
-	enum cfod_step step = CFOD_STEP_OPEN;
-	char *dir = realpath(options->cache, NULL);
-	const char *hint;
-	int dev, ret;
-
-	if (!dir) {
-		log_error("--cache %s: %s", options->cache, strerror(errno));
-		return -1;
-	}
-	dev = cfod_open(NULL);
-	if (dev < 0) {
-		hint = cfod_explain(CFOD_STEP_OPEN, dev);
-		log_error("%s: %s", CFOD_DEVICE, hint ? hint : strerror(-dev));
-		goto out;
-	}
-	ret = cfod_bind(dev, dir, options->tag, &step);
-	if (ret) {
-		hint = cfod_explain(step, ret);
-		log_error("--%s %s: %s", step == CFOD_STEP_TAG ? "tag" : "cache",
-			  step == CFOD_STEP_TAG ? options->tag : dir,
-			  hint ? hint : strerror(-ret));
-		close(dev);
-		dev = -1;
-	}
-out:
-	free(dir);
-	return dev;
-}
-
 /* Return: the server cannot go on. */
 static bool wait_for_end(struct server *server, int signals)
 {
@@ -150,24 +117,50 @@ static const char *public_name(const char *source)
 	return at ? at + 1 : source;
 }
 
+/* The names of features, each with a blank in front. */
+static void name_features(uint64_t features, char *names, size_t size)
+{
+	const char *name;
+	unsigned int bit;
+	size_t len;
+
+	snprintf(names, size, "%s", features ? "" : " none");
+	for (bit = 0; (name = cfod_feature_name(bit)); bit++) {
+		len = strlen(names);
+		if (features & 1ULL << bit)
+			snprintf(names + len, size - len, " %s", name);
+	}
+}
+
 static int run(const struct options *options, int signals)
 {
 	struct source *source;
 	struct server *server;
 	unsigned int threads;
+	uint64_t features;
+	char names[128];
 	int dev, ret;
 	bool failed;
+	char *dir;
 
 	source = make_source(options, &threads);
 	if (!source)
 		return EXIT_FAILED;
-	dev = get_cache(options);
+	dev = cache_get(options, &features, &dir);
 	if (dev < 0) {
 		source_free(source);
 		return EXIT_FAILED;
 	}
-	server = server_start(dev, source, &stats, threads,
-			      options->fetch_size);
+	server = server_start(&(struct server_config){
+		.dev = dev,
+		.source = source,
+		.stats = &stats,
+		.threads = threads,
+		.fetch_size = options->fetch_size,
+		.features = features,
+		.cache = dir,
+	});
+	free(dir);
 	if (!server) {
 		log_error("cannot start %u threads", threads);
 		close(dev);
@@ -175,10 +168,12 @@ static int run(const struct options *options, int signals)
 		return EXIT_FAILED;
 	}
 
-	log_info("version %s: cache %s, source %s (%s), %u threads, fetch size %llu, timeout %u s",
+	name_features(features, names, sizeof(names));
+	log_info("version %s: cache %s, source %s (%s), %u threads, fetch size %llu, timeout %u s, features:%s",
 		 VERSION, options->cache, public_name(options->source),
 		 source->ops->name, threads,
-		 (unsigned long long)options->fetch_size, options->timeout);
+		 (unsigned long long)options->fetch_size, options->timeout,
+		 names);
 	notify_send("READY=1\nSTATUS=Serving");
 	failed = wait_for_end(server, signals);
 	notify_send("STOPPING=1");

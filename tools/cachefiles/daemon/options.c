@@ -8,10 +8,13 @@
 #include <strings.h>
 
 #include "options.h"
+#include "usage.h"
 
 #define BLOCK 4096
 #define FETCH_SIZE_MAX (1024ull * 1024 * 1024)
 #define NUMBER_MAX 100000
+/* The kernel's. */
+#define PARK_MAX 86400
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
 
@@ -101,6 +104,42 @@ static bool set_tag(struct options *options, const char *value)
 	return *value;
 }
 
+static bool set_park(struct options *options, const char *value)
+{
+	return number(value, 1, PARK_MAX, &options->park);
+}
+
+static bool set_keep(struct options *options, const char *value)
+{
+	(void)value;
+	options->keep = true;
+	return true;
+}
+
+static bool set_optional(struct options *options, const char *value)
+{
+	(void)value;
+	options->optional = true;
+	return true;
+}
+
+static bool set_limits(struct options *options, const char *value)
+{
+	uint64_t limits[3];
+	int i;
+
+	for (i = 0; i < 3; i++) {
+		value = digits(value, &limits[i]);
+		if (!value || *value++ != ",,"[i])
+			return false;
+	}
+	options->run = limits[0];
+	options->cull = limits[1];
+	options->stop = limits[2];
+	return limits[2] < limits[1] && limits[1] < limits[0] &&
+	       limits[0] < 100;
+}
+
 static bool set_log_level(struct options *options, const char *value)
 {
 	static const struct {
@@ -175,6 +214,23 @@ const struct option_desc option_table[] = {
 		"Name of the cache. Default: the kernel's, CacheFiles.",
 	},
 	{
+		"limits", "RUN,CULL,STOP", set_limits,
+		"three percentages, 0 <= STOP < CULL < RUN < 100, such as 7,5,1",
+		"When less than CULL percent of the cache's file system are free, blocks or files, remove blobs from the cache that are not in use, those not used for longest first, until RUN percent are; when less than STOP percent are, nothing is filled. Default: the kernel's, 7,5,1.",
+	},
+	{
+		"park", "SECONDS", set_park, "a number of seconds from 1 to 86400",
+		"When the daemon ends, however it does, have requests wait so long for the next one instead of failing at once.",
+	},
+	{
+		"keep", NULL, set_keep, NULL,
+		"When the daemon ends, keep the cache in the kernel: images that are complete can still be mounted. See cachefiles-ondemandctl(8) for its end.",
+	},
+	{
+		"optional", NULL, set_optional, NULL,
+		"Do without --park and --keep, with a warning, if the kernel does not have them. Default: do not start then.",
+	},
+	{
 		"log-level", "LEVEL", set_log_level,
 		"error, warning, info or debug",
 		"Log this and what is graver: error, warning, info, debug. Default: info.",
@@ -241,34 +297,6 @@ usage:
 	return false;
 }
 
-#define INDENT 24
-#define WIDTH 79
-
-/* Print @text in lines of at most WIDTH, INDENT blanks in front of each. */
-static void wrap(FILE *out, const char *text)
-{
-	int column = INDENT;
-
-	while (*text) {
-		int len = strcspn(text, " ");
-
-		if (column > INDENT && column + 1 + len > WIDTH) {
-			fprintf(out, "\n%*s", INDENT, "");
-			column = INDENT;
-		}
-		if (column > INDENT) {
-			fputc(' ', out);
-			column++;
-		}
-		fprintf(out, "%.*s", len, text);
-		column += len;
-		text += len;
-		while (*text == ' ')
-			text++;
-	}
-	fputc('\n', out);
-}
-
 void options_help(FILE *out)
 {
 	size_t i;
@@ -278,14 +306,7 @@ void options_help(FILE *out)
 	      out);
 	for (i = 0; i < option_count; i++) {
 		const struct option_desc *desc = &option_table[i];
-		char head[64];
 
-		snprintf(head, sizeof(head), "  --%s%s%s", desc->name,
-			 desc->arg ? " " : "", desc->arg ? desc->arg : "");
-		if (strlen(head) < INDENT)
-			fprintf(out, "%-*s", INDENT, head);
-		else
-			fprintf(out, "%s\n%*s", head, INDENT, "");
-		wrap(out, desc->text);
+		usage_item(out, "--", desc->name, desc->arg, desc->text);
 	}
 }

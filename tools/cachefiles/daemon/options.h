@@ -21,6 +21,12 @@
  * @fetch_size: bytes; 0: just what is asked for
  * @timeout: seconds
  * @retries: per request
+ * @run: percentage of space: stop culling above it; 0: the kernel's limits
+ * @cull: begin culling below
+ * @stop: fill nothing below
+ * @park: seconds; 0: not at all
+ * @keep: keep the cache at the end
+ * @optional: --park and --keep may be left out
  * @log_level: what is logged
  * @help: --help was given
  * @version: --version was given
@@ -35,6 +41,12 @@ struct options {
 	uint64_t fetch_size;
 	unsigned int timeout;
 	unsigned int retries;
+	unsigned int run;
+	unsigned int cull;
+	unsigned int stop;
+	unsigned int park;
+	bool keep;
+	bool optional;
 	enum log_level log_level;
 	bool help;
 	bool version;

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What the daemon counts since its start. */
+#include <errno.h>
 #include <sys/resource.h>
 
 #include "log.h"
@@ -24,7 +25,7 @@ void stats_begin_read(struct stats *stats, uint64_t bytes)
 
 void stats_end_read(struct stats *stats, int error)
 {
-	if (error)
+	if (error && error != -ECANCELED)
 		stats_add(&stats->read_errors, 1);
 	atomic_fetch_sub_explicit(&stats->in_flight, 1, memory_order_relaxed);
 }
@@ -34,10 +35,11 @@ void stats_log(struct stats *stats)
 	struct rusage usage;
 
 	getrusage(RUSAGE_SELF, &usage);
-	log_info("statistics: opens=%llu open_errors=%llu closes=%llu reads=%llu read_errors=%llu read_bytes=%llu joined=%llu present=%llu fetches=%llu fetch_bytes=%llu retries=%llu in_flight=%llu max_in_flight=%llu max_rss_kib=%ld",
+	log_info("statistics: opens=%llu open_errors=%llu closes=%llu complete=%llu reads=%llu read_errors=%llu read_bytes=%llu joined=%llu present=%llu fetches=%llu fetch_bytes=%llu retries=%llu evictions=%llu evicted=%llu evicted_bytes=%llu refills=%llu in_flight=%llu max_in_flight=%llu max_rss_kib=%ld",
 		 stats_get(&stats->opens),
 		 stats_get(&stats->open_errors),
 		 stats_get(&stats->closes),
+		 stats_get(&stats->complete),
 		 stats_get(&stats->reads),
 		 stats_get(&stats->read_errors),
 		 stats_get(&stats->read_bytes),
@@ -46,6 +48,10 @@ void stats_log(struct stats *stats)
 		 stats_get(&stats->fetches),
 		 stats_get(&stats->fetch_bytes),
 		 stats_get(&stats->retries),
+		 stats_get(&stats->evictions),
+		 stats_get(&stats->evicted),
+		 stats_get(&stats->evicted_bytes),
+		 stats_get(&stats->refills),
 		 stats_get(&stats->in_flight),
 		 stats_get(&stats->max_in_flight),
 		 usage.ru_maxrss);

@@ -8,14 +8,14 @@
 
 #include "cachefiles_ondemand.h"
 
-/* The range of errnos that the kernel accepts for a failed OPEN. */
-#define OPEN_ERROR_MAX 511
+/* The kernel accepts errnos up to this one. */
+#define ERROR_MAX 511
 
 int cfod_answer_open(int dev, uint32_t msg_id, int64_t result)
 {
 	char arg[48];
 
-	if (result < -OPEN_ERROR_MAX)
+	if (result < -ERROR_MAX)
 		result = -EIO;
 	snprintf(arg, sizeof(arg), "%u,%lld", msg_id, (long long)result);
 	return cfod_command(dev, "copen", arg);
@@ -62,6 +62,16 @@ int cfod_fillv(int fd, struct iovec *iov, int iovcnt, uint64_t off)
 int cfod_complete_read(int fd, uint32_t msg_id)
 {
 	return ioctl(fd, CACHEFILES_IOC_READ_COMPLETE, msg_id) ? -errno : 0;
+}
+
+int cfod_fail_read(int fd, uint32_t msg_id, int error)
+{
+	struct cachefiles_read_fail fail = {
+		.msg_id = msg_id,
+		.error = error < 0 && error >= -ERROR_MAX ? error : -EIO,
+	};
+
+	return ioctl(fd, CACHEFILES_IOC_READ_FAIL, &fail) ? -errno : 0;
 }
 
 int64_t cfod_next_hole(int fd, uint64_t off)

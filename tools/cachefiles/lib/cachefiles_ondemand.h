@@ -6,7 +6,7 @@
  * from /dev/cachefiles; a daemon answers them.  This library opens and binds
  * the device, turns messages into events, and sends the answers.  It holds no
  * state, starts no thread and prints nothing; every function may be called
- * from any thread at any time.
+ * from any thread at any time, but see cfod_cull().
  *
  * Unless said otherwise a function returns 0, or a negative errno.
  *
@@ -27,6 +27,7 @@
  *				cfod_complete_read(fd, event.msg_id);
  *				break;
  *			case CACHEFILES_OP_CLOSE:
+ *			case CACHEFILES_OP_FULL:
  *				close the fd kept under event.object_id
  *				break;
  *			}
@@ -35,11 +36,12 @@
 #ifndef CACHEFILES_ONDEMAND_H
 #define CACHEFILES_ONDEMAND_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
 #include <sys/uio.h>
-#include <linux/cachefiles.h>
+#include <cachefiles_ondemand_uapi.h>
 
 #ifdef __cplusplus
 extern "C" {
@@ -51,15 +53,31 @@ extern "C" {
 /**
  * enum cfod_step - the steps of getting a cache, for cfod_explain()
  * @CFOD_STEP_OPEN: cfod_open()
+ * @CFOD_STEP_LIMITS: cfod_limits()
  * @CFOD_STEP_DIR: naming the cache's directory
  * @CFOD_STEP_TAG: naming the cache
  * @CFOD_STEP_BIND: binding it in on-demand mode
  */
 enum cfod_step {
 	CFOD_STEP_OPEN,
+	CFOD_STEP_LIMITS,
 	CFOD_STEP_DIR,
 	CFOD_STEP_TAG,
 	CFOD_STEP_BIND,
+};
+
+/**
+ * struct cfod_mode - how a cache is bound, where the kernel can do it
+ * @park: CACHEFILES_FEATURE_PARK: when the device is closed requests wait so
+ *	many seconds, 1 to 86400, for the next daemon; 0: they fail at once
+ * @keep: CACHEFILES_FEATURE_KEEP: complete objects can be mounted after the
+ *	device was closed
+ * @full: CACHEFILES_FEATURE_FULL: CACHEFILES_OP_FULL is wanted
+ */
+struct cfod_mode {
+	unsigned int park;
+	bool keep;
+	bool full;
 };
 
 /**
@@ -76,7 +94,8 @@ struct cfod_msgbuf {
 
 /**
  * struct cfod_event - a message that was understood
- * @opcode: enum cachefiles_opcode; says which of the unions' members is valid
+ * @opcode: enum cachefiles_opcode; says which of the union's members is valid:
+ *	none for CLOSE and FULL
  * @msg_id: names the request in the answer
  * @object_id: the object meant; a later OPEN of the same blob has another one
  * @open: OPEN only
@@ -137,15 +156,37 @@ int cfod_open(const char *path);
 int cfod_command(int dev, const char *name, const char *arg);
 
 /**
+ * cfod_features - ask what the kernel has beyond the plain protocol
+ * @dev: the device, bound or not
+ * @features: set to CACHEFILES_FEATURE_*; 0 for a kernel without any
+ */
+int cfod_features(int dev, uint64_t *features);
+
+/* What people call the feature 1 << @bit, one word; NULL: not known here. */
+const char *cfod_feature_name(unsigned int bit);
+
+/**
+ * cfod_limits - set how much of the file system the cache leaves free
+ * @dev: the device, not bound yet
+ * @run: percentage of blocks and of files: stop culling above it
+ * @cull: begin culling below
+ * @stop: nothing is filled below
+ *
+ * The kernel's defaults are 7, 5 and 1.
+ *
+ * Return: -ERANGE unless stop < cull < run < 100.
+ */
+int cfod_limits(int dev, unsigned int run, unsigned int cull,
+		unsigned int stop);
+
+/**
  * cfod_bind - make a directory the device's cache, in on-demand mode
  * @dev: the device
  * @dir: the directory, by an absolute path
  * @tag: name of the cache, or NULL for the kernel's default
  * @failed: if not NULL: set to the step that failed
  *
- * Limits other than the kernel's defaults go ahead of this, by
- * cfod_command(dev, "brun", "10%") and so on.  From the return on messages can
- * arrive.
+ * cfod_limits() goes ahead of this.  From the return on messages can arrive.
  *
  * Return: -EINVAL at CFOD_STEP_BIND: the kernel was built without
  * CONFIG_CACHEFILES_ONDEMAND; -EOPNOTSUPP: the file system of @dir lacks
@@ -154,6 +195,20 @@ int cfod_command(int dev, const char *name, const char *arg);
  */
 int cfod_bind(int dev, const char *dir, const char *tag,
 	      enum cfod_step *failed);
+
+/**
+ * cfod_bind_mode - cfod_bind() with what newer kernels can do
+ * @dev: the device
+ * @dir: the directory, by an absolute path
+ * @tag: name of the cache, or NULL
+ * @mode: nothing that cfod_features() does not have
+ * @failed: if not NULL: set to the step that failed
+ *
+ * Return: as for cfod_bind(); -EINVAL also for a @mode that the kernel cannot
+ * do.
+ */
+int cfod_bind_mode(int dev, const char *dir, const char *tag,
+		   const struct cfod_mode *mode, enum cfod_step *failed);
 
 /**
  * cfod_explain - say what an error means at a step, and what helps
@@ -242,11 +297,25 @@ int cfod_fillv(int fd, struct iovec *iov, int iovcnt, uint64_t off);
  * @msg_id: that of the READ
  *
  * If the range has not been filled the kernel asks once more, then fails the
- * reader with EIO: this is how to report an error.
+ * reader with EIO.  To kernels without CACHEFILES_FEATURE_READ_FAIL this is how
+ * to report an error.
  *
  * Return: -EINVAL: nobody waits for this answer any more.
  */
 int cfod_complete_read(int fd, uint32_t msg_id);
+
+/**
+ * cfod_fail_read - answer a READ with an error
+ * @fd: the fd of the READ's object
+ * @msg_id: that of the READ
+ * @error: a negative errno (-1 to -511) for those who wait for what of the
+ *	range has not been filled; any other number is -EIO
+ *
+ * Needs CACHEFILES_FEATURE_READ_FAIL.  The kernel does not ask once more.
+ *
+ * Return: -EINVAL: nobody waits for this answer any more.
+ */
+int cfod_fail_read(int fd, uint32_t msg_id, int error);
 
 /**
  * cfod_next_hole - find the first byte that is missing
@@ -258,6 +327,35 @@ int cfod_complete_read(int fd, uint32_t msg_id);
  * Return: an offset >= @off, at most the object's size, or a negative errno.
  */
 int64_t cfod_next_hole(int fd, uint64_t off);
+
+/**
+ * cfod_space - look how full the cache's file system is
+ * @dev: the device, bound
+ * @space: set
+ *
+ * Needs CACHEFILES_FEATURE_SPACE.  poll(2) tells by POLLOUT when
+ * CACHEFILES_SPACE_CULL is set, or would be if it were looked.
+ *
+ * Return: -ENOTTY: the kernel lacks it.
+ */
+int cfod_space(int dev, struct cachefiles_space *space);
+
+/**
+ * cfod_cull - remove a file of the cache that is not in use
+ * @dev: the device, bound
+ * @dir: an fd of the directory that the file is in
+ * @name: its name there
+ *
+ * This and cfod_inuse() change the working directory to @dir, for the kernel
+ * goes by that one: call them from a process, or from a thread after
+ * unshare(CLONE_FS), in which nobody else relies on it.
+ *
+ * Return: -EBUSY: it is in use; -ESTALE: there is no such file.
+ */
+int cfod_cull(int dev, int dir, const char *name);
+
+/* Is a file of the cache in use?  Return: 0 if it is not; as for cfod_cull(). */
+int cfod_inuse(int dev, int dir, const char *name);
 
 /**
  * cfod_restore - have everything unanswered sent again

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "cachefiles_ondemand.h"
@@ -45,11 +46,40 @@ int cfod_command(int dev, const char *name, const char *arg)
 	return done == len ? 0 : -EIO;
 }
 
+int cfod_features(int dev, uint64_t *features)
+{
+	*features = 0;
+	if (ioctl(dev, CACHEFILES_IOC_FEATURES, features) && errno != ENOTTY)
+		return -errno;
+	return 0;
+}
+
+const char *cfod_feature_name(unsigned int bit)
+{
+	static const char * const names[] = {
+		"read-fail", "park", "keep", "full", "space",
+	};
+
+	return bit < ARRAY_SIZE(names) ? names[bit] : NULL;
+}
+
 int cfod_bind(int dev, const char *dir, const char *tag,
 	      enum cfod_step *failed)
 {
+	return cfod_bind_mode(dev, dir, tag, &(struct cfod_mode){ 0 }, failed);
+}
+
+int cfod_bind_mode(int dev, const char *dir, const char *tag,
+		   const struct cfod_mode *mode, enum cfod_step *failed)
+{
 	enum cfod_step step = CFOD_STEP_DIR;
+	char park[32] = "", bind[64];
 	int ret;
+
+	if (mode->park)
+		snprintf(park, sizeof(park), " park=%u", mode->park);
+	snprintf(bind, sizeof(bind), "ondemand%s%s%s", park,
+		 mode->keep ? " keep" : "", mode->full ? " full" : "");
 
 	ret = cfod_command(dev, "dir", dir);
 	if (!ret && tag) {
@@ -58,7 +88,7 @@ int cfod_bind(int dev, const char *dir, const char *tag,
 	}
 	if (!ret) {
 		step = CFOD_STEP_BIND;
-		ret = cfod_command(dev, "bind", "ondemand");
+		ret = cfod_command(dev, "bind", bind);
 	}
 	if (ret && failed)
 		*failed = step;
@@ -98,6 +128,10 @@ static const struct {
 	{
 		CFOD_STEP_OPEN, ENODEV,
 		"no driver for the device: load the module (modprobe cachefiles), or build the kernel with CONFIG_CACHEFILES and CONFIG_CACHEFILES_ONDEMAND",
+	},
+	{
+		CFOD_STEP_LIMITS, ERANGE,
+		"wanted: 0 <= STOP < CULL < RUN < 100",
 	},
 	{
 		CFOD_STEP_DIR, EEXIST,

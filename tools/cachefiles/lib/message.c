@@ -67,6 +67,7 @@ int cfod_parse(const struct cfod_msgbuf *buf, size_t len,
 	case CACHEFILES_OP_READ:
 		return parse_read(msg, room, event);
 	case CACHEFILES_OP_CLOSE:
+	case CACHEFILES_OP_FULL:
 		return 1;
 	default:
 		return -EOPNOTSUPP;

@@ -5,6 +5,7 @@ src=$1 out=$2
 . "$src/tests/tap.sh"
 
 daemon=$out/cachefiles-ondemandd
+ctl=$out/cachefiles-ondemandctl
 unset JOURNAL_STREAM NOTIFY_SOCKET
 
 # run ARGUMENT...: its output in $said, its exit code in $code
@@ -19,6 +20,25 @@ says()
 {
 	is "$code" "$1" && contains "$said" "$2" &&
 		is "$(printf '%s\n' "$said" | wc -l)" 1
+}
+
+# run_ctl ARGUMENT...: the same of cachefiles-ondemandctl
+run_ctl()
+{
+	said=$("$ctl" "$@" 2>&1)
+	code=$?
+}
+
+# shellcheck disable=SC2317 # called by ok
+command_lists_agree()
+{
+	"$ctl" --help | sed -n 's/^  \([a-z-]\{1,\}\)\( [^ ]\{1,\}\)\{0,1\}.*/\1\2/p' \
+		> "$tap_dir/help"
+	sed -n '/^\.SH COMMANDS/,/^\.SH [^C]/{
+		s/\\fI//; s/\\fR//; s/\\-/-/g
+		s/^\.B //p
+	}' "$out/man/cachefiles-ondemandctl.8" > "$tap_dir/man"
+	test -s "$tap_dir/man" && diff "$tap_dir/help" "$tap_dir/man"
 }
 
 # shellcheck disable=SC2317 # called by ok
@@ -68,7 +88,36 @@ else
 	ok "the journal's form" contains "$said" '^<3>/dev/cachefiles'
 fi
 
+run_ctl
+ok "ctl, no command: exit 2, one line" says 2 '--help'
+run_ctl fetch
+ok "ctl, no such command: exit 2, one line" says 2 'fetch'
+run_ctl bind
+ok "ctl, no directory: exit 2, one line" says 2 'directory'
+run_ctl status now
+ok "ctl, too much: exit 2, one line" says 2 'now'
+run_ctl --help
+ok "ctl --help: exit 0" contains "$code $said" '^0 Usage:' 'release DIR'
+ok "ctl --help fits the terminal" is \
+	"$(printf '%s\n' "$said" | awk 'length > 79' | wc -l)" 0
+ok "ctl --help and the man page have the same commands" command_lists_agree
+run_ctl --version
+ok "ctl --version" says 0 '^cachefiles-ondemandctl [0-9.]+$'
+run_ctl bind "$tap_dir/missing"
+ok "ctl, no such directory: exit 1, one line" says 1 'missing: No such file'
+if [ -e /dev/cachefiles ]; then
+	skip "ctl, no device" "there is one"
+	skip "ctl, no on-demand mode" "there is a device"
+else
+	run_ctl features
+	ok "ctl, no device: exit 1, one line" says 1 'modprobe cachefiles'
+	run_ctl status
+	ok "ctl, no on-demand mode: exit 1, one line" \
+		says 1 'CONFIG_CACHEFILES_ONDEMAND'
+fi
+
 for page in "$out/man/cachefiles-ondemandd.8" \
+	    "$out/man/cachefiles-ondemandctl.8" \
 	    "$src/man/libcachefiles-ondemand.3"; do
 	name=${page##*/}
 	if command -v groff > /dev/null; then
@@ -83,21 +132,23 @@ inst=$tap_dir/inst
 make -s -C "$src" O="$out" DESTDIR="$inst" PREFIX=/usr install \
 	> "$tap_dir/log" 2>&1
 ok "make install" is "$(cd "$inst/usr" && find . -type f | sort | tr '\n' ' ')" \
-	"./include/cachefiles_ondemand.h ./lib/libcachefiles-ondemand.a ./lib/systemd/system/cachefiles-ondemandd.service ./sbin/cachefiles-ondemandd ./share/man/man3/libcachefiles-ondemand.3 ./share/man/man8/cachefiles-ondemandd.8 "
+	"./include/cachefiles_ondemand.h ./include/cachefiles_ondemand_uapi.h ./lib/libcachefiles-ondemand.a ./lib/systemd/system/cachefiles-ondemandd.service ./sbin/cachefiles-ondemandctl ./sbin/cachefiles-ondemandd ./share/man/man3/libcachefiles-ondemand.3 ./share/man/man8/cachefiles-ondemandctl.8 ./share/man/man8/cachefiles-ondemandd.8 "
 cat > "$tap_dir/user.c" << 'EOC'
 #include <cachefiles_ondemand.h>
+#include <linux/cachefiles.h>
 int main(void) { return cfod_open("/nonexistent") >= 0; }
 EOC
 ok "a program builds with the installed library" \
 	"${CC:-cc}" -Wall -Wextra -Wpedantic -Werror -std=c11 \
-	-I"$inst/usr/include" -idirafter "$src/../../include/uapi" \
-	"$tap_dir/user.c" -L"$inst/usr/lib" -lcachefiles-ondemand \
+	-I"$inst/usr/include" "$tap_dir/user.c" -L"$inst/usr/lib" -lcachefiles-ondemand \
 	-o "$tap_dir/user"
 ok "and runs" "$tap_dir/user"
 
 unit=$inst/usr/lib/systemd/system/cachefiles-ondemandd.service
 ok "the unit starts the installed daemon" \
 	grep -q '^ExecStart=/usr/sbin/cachefiles-ondemandd ' "$unit"
+ok "the unit parks requests where the kernel can" \
+	grep -q '^ExecStart=.* --optional --park 30 \$OPTIONS$' "$unit"
 if command -v systemd-analyze > /dev/null; then
 	sed "s|/usr/sbin/cachefiles|$inst&|" "$unit" > "$tap_dir/${unit##*/}"
 	said=$(systemd-analyze verify --man=no "$tap_dir/${unit##*/}" 2>&1)

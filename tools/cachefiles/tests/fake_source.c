@@ -64,19 +64,26 @@ static struct engine *fake_engine_new(struct source *source)
 	return &engine->base;
 }
 
-static int fill(struct source_req *req)
+static int fill(struct fake_source *source, struct source_req *req)
 {
 	unsigned char buf[4096];
 	int ret = 0;
 
-	while (req->pos < req->end && !ret) {
+	while (req->pos < req->end) {
 		uint64_t len = req->end - req->pos, i;
+
+		if (source->fill_error)
+			ret = source->fill_error();
+		if (ret)
+			break;
 
 		if (len > sizeof(buf))
 			len = sizeof(buf);
 		for (i = 0; i < len; i++)
 			buf[i] = fake_byte(req->pos + i);
 		ret = cfod_fill(req->fd, buf, len, req->pos);
+		if (ret)
+			break;
 		req->pos += len;
 	}
 	return ret;
@@ -94,7 +101,7 @@ static void finish(struct fake_engine *engine, struct held *held)
 	} else if (!error && held->lookup) {
 		req->blob->size = atomic_load(&engine->source->size);
 	} else if (!error) {
-		error = fill(req);
+		error = fill(engine->source, req);
 	}
 	free(held);
 	req->done(req, error);
@@ -151,7 +158,7 @@ static int fake_fd(struct engine *engine)
 	return ((struct fake_engine *)engine)->event;
 }
 
-static bool fake_full(struct engine *base)
+static bool fake_engine_full(struct engine *base)
 {
 	struct fake_engine *engine = (struct fake_engine *)base;
 
@@ -188,7 +195,7 @@ static const struct source_ops fake_ops = {
 	.fetch		= fake_fetch,
 	.fd		= fake_fd,
 	.run		= fake_run,
-	.full		= fake_full,
+	.full		= fake_engine_full,
 };
 
 void fake_source_init(struct fake_source *source, struct stats *stats)

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "cachefiles_ondemand.h"
+#include "fake.h"
 #include "tap.h"
 
 static struct cfod_msgbuf buf;
@@ -121,6 +122,10 @@ static void test_others(void)
 	ok(cfod_parse(&buf, len, &event) == 1 &&
 	   event.opcode == CACHEFILES_OP_CLOSE && event.object_id == 9,
 	   "CLOSE is understood");
+	len = make_head(CACHEFILES_OP_FULL, sizeof(struct cachefiles_msg));
+	ok(cfod_parse(&buf, len, &event) == 1 &&
+	   event.opcode == CACHEFILES_OP_FULL && event.object_id == 9,
+	   "FULL is understood");
 	len = make_head(77, sizeof(struct cachefiles_msg));
 	ok(cfod_parse(&buf, len, &event) == -EOPNOTSUPP && event.msg_id == 7,
 	   "an unknown opcode is told apart");
@@ -137,6 +142,8 @@ static bool arrives(int fds[2], int ret, const char *text)
 
 static void test_commands(void)
 {
+	const struct cfod_mode all = { .park = 86400, .keep = true, .full = true };
+	const struct cfod_mode keep = { .keep = true };
 	enum cfod_step step = CFOD_STEP_BIND;
 	char longest[5000];
 	int fds[2];
@@ -171,6 +178,13 @@ static void test_commands(void)
 	   arrives(fds, 0, "dir /cache") && arrives(fds, 0, "tag name") &&
 	   arrives(fds, 0, "bind ondemand") && step == CFOD_STEP_OPEN,
 	   "bind names the directory, the cache and the mode");
+	ok(cfod_bind_mode(fds[0], "/c", NULL, &all, NULL) == 0 &&
+	   arrives(fds, 0, "dir /c") &&
+	   arrives(fds, 0, "bind ondemand park=86400 keep full"),
+	   "bind has its options, one blank between them");
+	ok(cfod_bind_mode(fds[0], "/c", NULL, &keep, NULL) == 0 &&
+	   arrives(fds, 0, "dir /c") && arrives(fds, 0, "bind ondemand keep"),
+	   "and only those that are wanted");
 
 	ok(cfod_next(fds[0], &buf, &event) == 0, "no message");
 	close(fds[1]);
@@ -178,6 +192,118 @@ static void test_commands(void)
 	ok(cfod_open("/nonexistent/cachefiles") == -ENOENT,
 	   "a missing device is told apart");
 	close(fds[0]);
+}
+
+/* The kernel's own rules for a limit, and where it begins. */
+static unsigned int run_limit = 7, cull_limit = 5, stop_limit = 1;
+
+static bool kernel_takes(int fd, char kind)
+{
+	unsigned int value;
+	char got[64] = "";
+	char limit[8], is;
+
+	if (recv(fd, got, sizeof(got) - 1, MSG_DONTWAIT) < 0 ||
+	    sscanf(got, "%c%7[a-z] %u%%", &is, limit, &value) != 3 ||
+	    is != kind || got[strlen(got) - 1] != '%')
+		return false;
+	if (!strcmp(limit, "run"))
+		return (run_limit = value) > cull_limit && value < 100;
+	if (!strcmp(limit, "cull"))
+		return (cull_limit = value) > stop_limit && value < run_limit;
+	return !strcmp(limit, "stop") && (stop_limit = value) < cull_limit;
+}
+
+/* Do these limits arrive, each step in order with those before? */
+static bool limits(int fds[2], unsigned int run, unsigned int cull,
+		   unsigned int stop)
+{
+	static const char kinds[] = "bf";
+	unsigned int old[] = { run_limit, cull_limit, stop_limit };
+	bool good = cfod_limits(fds[0], run, cull, stop) == 0;
+	int i, k;
+
+	for (k = 0; k < 2; k++) {
+		run_limit = old[0];
+		cull_limit = old[1];
+		stop_limit = old[2];
+		for (i = 0; i < 5; i++)
+			good &= kernel_takes(fds[1], kinds[k]);
+		good &= run_limit == run && cull_limit == cull &&
+			stop_limit == stop;
+	}
+	return good;
+}
+
+static void test_limits(void)
+{
+	int fds[2];
+
+	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_NONBLOCK, 0, fds))
+		exit(1);
+	ok(limits(fds, 4, 3, 2) && limits(fds, 99, 98, 97) &&
+	   limits(fds, 2, 1, 0) && limits(fds, 50, 10, 5),
+	   "limits are set, whatever they were before");
+	ok(cfod_limits(fds[0], 100, 5, 1) == -ERANGE &&
+	   cfod_limits(fds[0], 7, 7, 1) == -ERANGE &&
+	   cfod_limits(fds[0], 7, 1, 1) == -ERANGE &&
+	   cfod_limits(fds[0], 5, 7, 1) == -ERANGE &&
+	   recv(fds[1], &(char){ 0 }, 1, MSG_DONTWAIT) < 0,
+	   "limits that are out of order are not sent");
+	close(fds[0]);
+	close(fds[1]);
+}
+
+static void test_features(void)
+{
+	char name[] = "/tmp/cfod-test.XXXXXX", path[64];
+	struct cachefiles_space space;
+	uint64_t features = 1;
+	int dev = fake_device();
+	int dir;
+
+	ok(cfod_features(dev, &features) == 0 && features == 0x1f,
+	   "features are told");
+	ok(cfod_space(dev, &space) == 0 && space.blocks == 100 &&
+	   space.bstop == 1 && space.frun == 7, "space is told");
+	ok(cfod_complete_read(dev, 0) == -EINVAL &&
+	   cfod_fail_read(dev, 0, -EIO) == -EINVAL,
+	   "an answer that nobody waits for");
+	ok(cfod_fail_read(dev, 1, -ETIMEDOUT) == 0 &&
+	   fake_read_error(1) == -ETIMEDOUT, "a READ is failed");
+	cfod_fail_read(dev, 2, -512);
+	cfod_fail_read(dev, 3, 0);
+	cfod_fail_read(dev, 4, 5);
+	ok(fake_read_error(2) == -EIO && fake_read_error(3) == -EIO &&
+	   fake_read_error(4) == -EIO, "what is no errno becomes EIO");
+
+	if (!mkdtemp(name))
+		exit(1);
+	dir = open(name, O_RDONLY | O_DIRECTORY);
+	snprintf(path, sizeof(path), "%s/Dfree", name);
+	close(fake_object_fd(path));
+	ok(cfod_inuse(dev, dir, "Dfree") == 0 && !access(path, F_OK) &&
+	   cfod_cull(dev, dir, "Dfree") == 0 && access(path, F_OK),
+	   "a file of the directory is culled");
+	ok(cfod_cull(dev, dir, "Dfree") == -ESTALE &&
+	   cfod_inuse(dev, dir, "Dfree") == -ESTALE, "and then gone");
+	snprintf(path, sizeof(path), "%s/Dbusy", name);
+	close(fake_object_fd(path));
+	ok(cfod_inuse(dev, dir, "Dbusy") == -EBUSY &&
+	   cfod_cull(dev, dir, "Dbusy") == -EBUSY, "not one in use");
+	ok(cfod_cull(dev, -1, "Dbusy") == -EBADF, "no directory");
+	unlink(path);
+	rmdir(name);
+	close(dir);
+
+	fake_features(0);
+	ok(cfod_features(dev, &features) == 0 && features == 0,
+	   "a kernel without features has none");
+	ok(cfod_space(dev, &space) == -ENOTTY &&
+	   cfod_fail_read(dev, 5, -EIO) == -ENOTTY, "nor does it do them");
+	fake_hang_up();
+	close(dev);
+	ok(cfod_features(dev, &features) == -EBADF, "other errors are told");
 }
 
 static void test_explain(void)
@@ -215,8 +341,6 @@ static void test_fill(void)
 	   "a fill does not move the file position");
 	ok(cfod_next_hole(fd, 0) >= 0 &&
 	   cfod_next_hole(fd, 1 << 20) == -ENXIO, "holes are found");
-	ok(cfod_complete_read(fd, 1) == -ENOTTY,
-	   "a failing ioctl returns its error");
 	close(fd);
 	ok(cfod_fill(-1, "x", 1, 0) == -EBADF, "a failing fill does, too");
 }
@@ -226,6 +350,8 @@ int main(void)
 	test_open();
 	test_others();
 	test_commands();
+	test_limits();
+	test_features();
 	test_explain();
 	test_fill();
 	return tap_end();

@@ -149,6 +149,12 @@ static void parse_bad(void)
 		{ "--retries", "-1" }, { "--log-level", "loud" },
 		{ "--cache", "" }, { "--tag", "" }, { "--nonsense", NULL },
 		{ "argument", NULL }, { "--tag", NULL },
+		{ "--park", "0" }, { "--park", "86401" }, { "--park", "1m" },
+		{ "--keep=yes", NULL }, { "--limits", "7,5" },
+		{ "--limits", "7,5,1,0" }, { "--limits", "7,5,5" },
+		{ "--limits", "5,5,1" }, { "--limits", "1,5,7" },
+		{ "--limits", "100,5,1" }, { "--limits", "7,5,-1" },
+		{ "--limits", "7%,5%,1%" }, { "--limits", "7, 5, 1" },
 	};
 	size_t i;
 
@@ -169,6 +175,12 @@ static void test_options(void)
 	   parse("--fetch-size", "0") && !options.fetch_size, "sizes");
 	ok(parse("--log-level", "debug") &&
 	   options.log_level == LOG_LEVEL_DEBUG, "log levels");
+	ok(parse("--limits", "2,1,0") && options.run == 2 &&
+	   options.cull == 1 && options.stop == 0 &&
+	   parse("--limits", "99,98,97") && options.stop == 97, "limits");
+	ok(parse("--park=86400", "--keep") && options.park == 86400 &&
+	   options.keep && !options.optional && parse("--optional", NULL) &&
+	   options.optional && !options.keep, "how the cache is bound");
 	capture(parse_bad);
 	ok(strstr(logged, "--fetch-size 1000: wanted: a multiple of 4096"),
 	   "an error says what is wanted");
