@@ -2,14 +2,17 @@
 #
 # Each target is one script in harness/, see "make help".
 
-KERNELS := plain debug
+KERNELS := plain debug kcsan
 
-.PHONY: help run check series apply linux refresh shell bench fetch clean
+.PHONY: help run check check-long series apply linux refresh shell bench fuzz fetch clean
 help:
 	@cat harness/help.txt
 
-run check shell bench:
+run check shell bench fuzz:
 	@harness/$@
+
+check-long:
+	@harness/check --long
 
 fetch:
 	@harness/fetch
@@ -35,4 +38,4 @@ clean:
 	@$(MAKE) -s -C tools/cachefiles clean
 
 # The scripts read these from the environment.
-export KSRC KTARBALL UPDATE IMAGE CMD TESTS
+export KSRC KTARBALL UPDATE IMAGE CMD TESTS TIME SEED KERNEL FS

@@ -23,6 +23,18 @@ result() {
 	fi
 }
 
+# fuzz KERNEL FS SECONDS: one run of the fuzzer, and what it has to say.
+fuzz() {
+	local bad=0 log=$logs/fuzz-$1-$2
+
+	say "the fuzzer: the $1 kernel, $2, $3 seconds"
+	export KERNEL=$1 FS=$2 TIME=$3
+	result "fuzz, $1 kernel, $2: the run ended" "$harness/fuzz" run || bad=1
+	"$harness/tap" "fuzz, $1 kernel, $2: " "$log.output" >&3 || bad=1
+	result "fuzz, $1 kernel, $2: the console is clean" "$harness/fuzz" console || bad=1
+	return "$bad"
+}
+
 # The overlay's own files which enter the kernel proper.
 our_kernel_files() {
 	(cd "$top" && git ls-files -co --exclude-standard -- fs include)
