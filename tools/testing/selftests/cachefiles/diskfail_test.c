@@ -245,6 +245,14 @@ TEST_F_TIMEOUT(diskfail, open, 120)
 	ASSERT_EQ(0, ds_mount(s, 0));
 	EXPECT_EQ(0, ds_is_complete(s, 0));
 	EXPECT_EQ(0, ds_is_complete(s, 1));
+
+	/* The mount that failed holds nothing of the disk. */
+	ASSERT_EQ(0, ds_umount(s, 0));
+	ASSERT_EQ(0, ds_umount(s, 1));
+	ASSERT_EQ(0, ds_unbind(s));
+	ASSERT_EQ(0, disk_umount(&s->disk));
+	ASSERT_EQ(0, disk_mount(&s->disk));
+	ASSERT_EQ(0, ds_bind(s));
 }
 
 enum death {
