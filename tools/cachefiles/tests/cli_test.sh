@@ -148,7 +148,7 @@ unit=$inst/usr/lib/systemd/system/cachefiles-ondemandd.service
 ok "the unit starts the installed daemon" \
 	grep -q '^ExecStart=/usr/sbin/cachefiles-ondemandd ' "$unit"
 ok "the unit parks requests where the kernel can" \
-	grep -q '^ExecStart=.* --optional --park 30 \$OPTIONS$' "$unit"
+	grep -q "^ExecStart=.* --optional --park 30 [$]OPTIONS\$" "$unit"
 if command -v systemd-analyze > /dev/null; then
 	sed "s|/usr/sbin/cachefiles|$inst&|" "$unit" > "$tap_dir/${unit##*/}"
 	said=$(systemd-analyze verify --man=no "$tap_dir/${unit##*/}" 2>&1)
