@@ -508,6 +508,16 @@ struct cachefiles_blob {
 };
 
 /**
+ * struct cachefiles_trust - what a read goes by that trusts the presence map
+ * @complete: the cache file was recorded as complete: its disk has it all
+ * @wb_err: the writeback errors that the map takes account of
+ */
+struct cachefiles_trust {
+	bool		complete;
+	errseq_t	wb_err;
+};
+
+/**
  * struct cachefiles_read_op - a read that waits for the daemon
  * @span: the granules it needs; in the object's tree of reads
  * @link: in the blob's list, then in that of the reads to be ended
@@ -519,6 +529,7 @@ struct cachefiles_blob {
  *	file, NULL if it is to be read from there
  * @work: does the reading if the task that filled the cache is being killed
  * @since: when it began to wait
+ * @trust: from when its granules were found present
  * @error: what it ends with, 0 if its granules are present
  */
 struct cachefiles_read_op {
@@ -530,6 +541,7 @@ struct cachefiles_read_op {
 	const void			*data;
 	struct work_struct		work;
 	ktime_t				since;
+	struct cachefiles_trust		trust;
 	int				error;
 };
 
@@ -563,7 +575,7 @@ static inline loff_t cachefiles_data_end(loff_t size)
 /* ondemand_blob.c */
 void cachefiles_blob_end_read(struct kiocb *iocb, ssize_t ret);
 ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t pos,
-				  struct iov_iter *to);
+				  struct iov_iter *to, struct cachefiles_trust trust);
 
 /* ondemand_cache.c */
 extern struct workqueue_struct *cachefiles_ondemand_wq;
@@ -603,6 +615,7 @@ void cachefiles_fetch_finish(struct list_head *ended);
 ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned long first,
 			      unsigned long last);
 void cachefiles_fetch_shutdown(struct cachefiles_blob *blob);
+void cachefiles_fetch_again(struct cachefiles_od_object *object);
 void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long index,
 			   const __le64 *buf);
 bool cachefiles_od_present(struct cachefiles_od_object *object, unsigned long first,
@@ -657,7 +670,8 @@ void cachefiles_store_release_volume(struct cachefiles_od_volume *volume);
 int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size);
 int cachefiles_store_open_complete(struct cachefiles_od_object *object);
 void cachefiles_store_unmark(struct inode *inode);
-bool cachefiles_store_suspect(struct cachefiles_od_object *object);
+struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *object);
+bool cachefiles_store_suspect(struct cachefiles_od_object *object, struct cachefiles_trust trust);
 void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
 void cachefiles_store_flush_work(struct work_struct *work);
 

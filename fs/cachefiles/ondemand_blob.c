@@ -15,6 +15,7 @@
  * @object: the object
  * @pos: where from
  * @to: where the data goes; not beyond the end of the page that the object ends in
+ * @trust: from before the granules were found present
  *
  * What lies between the end of the data and the end of the page is zeros, as in
  * a mapped file: metadata is read in pages.
@@ -23,7 +24,7 @@
  * Return: how much was read, which is all, or an error.
  */
 ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t pos,
-				  struct iov_iter *to)
+				  struct iov_iter *to, struct cachefiles_trust trust)
 {
 	size_t len = min_t(u64, iov_iter_count(to), cachefiles_data_end(object->size) - pos);
 	size_t pad = iov_iter_count(to) - len;
@@ -46,7 +47,7 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 			return -EIO;
 		done += ret;
 	}
-	if (cachefiles_store_suspect(object))
+	if (cachefiles_store_suspect(object, trust))
 		return -EIO;
 	if (pad) {
 		iov_iter_reexpand(to, pad);
@@ -61,6 +62,7 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
  * @iocb: the caller's
  * @object: what it reads from, pinned by the blob until @iocb has ended
  * @len: how much is wanted
+ * @trust: from before the granules were found present
  * @ref: one for who submits it, as file systems look at @kiocb once more after
  *	it may have ended, and one for its end
  */
@@ -69,6 +71,7 @@ struct cachefiles_direct_op {
 	struct kiocb			*iocb;
 	struct cachefiles_od_object	*object;
 	size_t				len;
+	struct cachefiles_trust		trust;
 	refcount_t			ref;
 };
 
@@ -83,7 +86,7 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
 	struct kiocb *iocb = op->iocb;
 
-	if ((ret >= 0 && ret != op->len) || cachefiles_store_suspect(op->object))
+	if ((ret >= 0 && ret != op->len) || cachefiles_store_suspect(op->object, op->trust))
 		ret = -EIO;
 	cachefiles_direct_put(op);
 	cachefiles_blob_end_read(iocb, ret);
@@ -91,7 +94,8 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 
 /* Past the page cache, if the file system can do this one so. */
 static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
-					   struct kiocb *iocb, struct iov_iter *to)
+					   struct kiocb *iocb, struct iov_iter *to,
+					   struct cachefiles_trust trust)
 {
 	struct cachefiles_direct_op *op;
 	struct iov_iter iter = *to;
@@ -99,14 +103,15 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 
 	if (!IS_ALIGNED(iocb->ki_pos | iov_iter_count(to), CACHEFILES_GRANULE_SIZE) ||
 	    iocb->ki_pos + iov_iter_count(to) > cachefiles_data_end(object->size))
-		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+		return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
 	op = kzalloc_obj(*op, GFP_NOFS);
 	if (!op)
-		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+		return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
 	refcount_set(&op->ref, 2);
 	op->iocb = iocb;
 	op->object = object;
 	op->len = iov_iter_count(to);
+	op->trust = trust;
 	op->kiocb.ki_filp = object->file;
 	op->kiocb.ki_pos = iocb->ki_pos;
 	op->kiocb.ki_flags = IOCB_DIRECT;
@@ -119,9 +124,9 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 		return ret;
 	}
 	kfree(op);
-	if (ret == iov_iter_count(to) && !cachefiles_store_suspect(object))
+	if (ret == iov_iter_count(to) && !cachefiles_store_suspect(object, trust))
 		return ret;
-	return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+	return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
 }
 
 static void cachefiles_blob_put_read(struct cachefiles_blob *blob)
@@ -152,6 +157,7 @@ static ssize_t cachefiles_blob_do_read(struct kiocb *iocb, struct iov_iter *to)
 	struct cachefiles_blob *blob = iocb->ki_filp->private_data;
 	struct cachefiles_od_object *object = blob->object;
 	loff_t pos = iocb->ki_pos, size = object->size;
+	struct cachefiles_trust trust;
 	unsigned long first, last;
 
 	/* Only file systems have this file, and they read asynchronously. */
@@ -166,13 +172,14 @@ static ssize_t cachefiles_blob_do_read(struct kiocb *iocb, struct iov_iter *to)
 
 	first = cachefiles_granule(pos);
 	last = cachefiles_granule(min_t(u64, size, pos + iov_iter_count(to)) - 1);
+	trust = cachefiles_store_trust(object);
 	if (!cachefiles_od_present(object, first, last))
 		return cachefiles_fetch_wait(iocb, to, first, last);
 
 	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_HITS, 1);
 	if (iocb->ki_flags & IOCB_DIRECT)
-		return cachefiles_blob_read_direct(object, iocb, to);
-	return cachefiles_blob_read_file(object, pos, to);
+		return cachefiles_blob_read_direct(object, iocb, to, trust);
+	return cachefiles_blob_read_file(object, pos, to, trust);
 }
 
 static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)

@@ -68,7 +68,7 @@ static void cachefiles_read_op_finish(struct cachefiles_read_op *op)
 		ret = copy_to_iter(op->data, len, &iter);
 		ret += iov_iter_zero(iov_iter_count(&iter), &iter);
 	} else if (!ret) {
-		ret = cachefiles_blob_read_file(object, iocb->ki_pos, &iter);
+		ret = cachefiles_blob_read_file(object, iocb->ki_pos, &iter, op->trust);
 		/* A killed task can't wait for a folio, but the reader can. */
 		if (ret == -EINTR && fatal_signal_pending(current)) {
 			INIT_WORK(&op->work, cachefiles_read_op_work);
@@ -151,6 +151,8 @@ static bool cachefiles_od_fail_reads(struct cachefiles_od_object *object, unsign
 void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long first,
 			     unsigned long last, const void *data, struct list_head *ended)
 {
+	/* What the disk loses under fill_mutex is not in the map any more. */
+	const struct cachefiles_trust trust = cachefiles_store_trust(object);
 	struct interval_tree_node *node, *next;
 	bool now_full = false;
 	unsigned long added;
@@ -164,7 +166,6 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 		if (cachefiles_map_full(&object->map)) {
 			/* Whoever sees it finds the data: cachefiles_od_present(). */
 			smp_store_release(&object->full, true);
-			cachefiles_od_object_tell_full(object);
 			now_full = true;
 		}
 		for (node = interval_tree_iter_first(&object->reads, first, last); node;
@@ -176,6 +177,7 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 			next = interval_tree_iter_next(node, first, last);
 			if (cachefiles_od_next_missing(object, node->start, end) <= end)
 				continue;
+			op->trust = trust;
 			/* It need not be read back if all of it has come just now. */
 			if (data && node->start >= first && end <= last)
 				op->data = data + op->iocb->ki_pos -
@@ -186,10 +188,8 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_FILLED_BYTES,
 			    added << CACHEFILES_GRANULE_SHIFT);
 	trace_cachefiles_od_filled(object, first, last, added);
-	if (now_full) {
+	if (now_full)
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_COMPLETED, 1);
-		cachefiles_ondemand_kick(cachefiles_od(object));
-	}
 }
 
 /**
@@ -455,6 +455,37 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 }
 
 /**
+ * cachefiles_fetch_again - ask for what reads wait for that has been lost
+ * @object: the object, after cachefiles_fetch_lost()
+ *
+ * Part of what a waiting read needs may have been present when it came, and has
+ * not been asked for.
+ *
+ * Context: may sleep; no locks held, as for cachefiles_fetch().
+ */
+void cachefiles_fetch_again(struct cachefiles_od_object *object)
+{
+	unsigned long pos = 0;
+
+	for (;;) {
+		struct interval_tree_node *node;
+		unsigned long first, last;
+
+		scoped_guard(spinlock, &object->lock) {
+			node = interval_tree_iter_first(&object->reads, pos, ULONG_MAX);
+			if (node) {
+				first = node->start;
+				last = node->last;
+			}
+		}
+		if (!node)
+			return;
+		cachefiles_fetch(object, first, last);
+		pos = last + 1;
+	}
+}
+
+/**
  * cachefiles_fetch_wait - have a read of a blob wait for the daemon
  * @iocb: the read
  * @to: where the data goes
@@ -472,6 +503,7 @@ ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned 
 	struct cachefiles_od_object *object = blob->object;
 	/* As for requests: the folios are locked, and failing means an I/O error. */
 	struct cachefiles_read_op *op = kzalloc_obj(*op, GFP_NOFS | __GFP_NOFAIL);
+	const struct cachefiles_trust trust = cachefiles_store_trust(object);
 
 	op->object = object;
 	op->iocb = iocb;
@@ -494,7 +526,7 @@ ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned 
 		list_add_tail(&op->link, &blob->reads);
 	}
 	if (!op)
-		return cachefiles_blob_read_file(object, iocb->ki_pos, to);
+		return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
 
 	/* From here on @op belongs to whoever takes it out of the tree. */
 	trace_cachefiles_od_read_wait(object, first, last);

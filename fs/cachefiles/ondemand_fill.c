@@ -137,7 +137,7 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 		}
 		done += n;
 	}
-	cachefiles_store_flush_soon(object, CACHEFILES_FLUSH_DELAY);
+	cachefiles_store_flush_soon(object, READ_ONCE(object->full) ? 0 : CACHEFILES_FLUSH_DELAY);
 	return done;
 }
 

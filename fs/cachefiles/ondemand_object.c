@@ -71,6 +71,8 @@ void cachefiles_od_object_prepare_full(struct cachefiles_od_object *object)
  * cachefiles_od_object_tell_full - send a FULL, if the object is and it was asked for
  * @object: the object
  *
+ * Not before the cache's disk has all of it: what is lost is asked for again.
+ *
  * Context: under the object's lock; the caller kicks the daemon afterwards.
  */
 void cachefiles_od_object_tell_full(struct cachefiles_od_object *object)
@@ -79,7 +81,7 @@ void cachefiles_od_object_tell_full(struct cachefiles_od_object *object)
 
 	lockdep_assert_held(&object->lock);
 	/* The daemon that @req was made for may have been another. */
-	if (!req || !object->full || object->state != CACHEFILES_OD_OPEN ||
+	if (!req || !READ_ONCE(object->stored_full) || object->state != CACHEFILES_OD_OPEN ||
 	    !READ_ONCE(cachefiles_od(object)->tell_full))
 		return;
 	req->object_id = object->object_id;

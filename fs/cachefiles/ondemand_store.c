@@ -61,7 +61,7 @@ static int cachefiles_store_record(struct cachefiles_od_object *object, loff_t s
 	return ret;
 }
 
-static void cachefiles_store_read_record(struct cachefiles_od_object *object)
+static int cachefiles_store_read_record(struct cachefiles_od_object *object)
 {
 	struct cachefiles_od_xattr xattr;
 	ssize_t len;
@@ -71,13 +71,17 @@ static void cachefiles_store_read_record(struct cachefiles_od_object *object)
 	len = cachefiles_inject_read_error() ?:
 		vfs_getxattr(&nop_mnt_idmap, object->file->f_path.dentry, cachefiles_od_xattr_name,
 			     &xattr, sizeof(xattr));
+	/* A disk that can't tell does not say that there is none. */
+	if (len < 0 && len != -ENODATA && len != -ERANGE)
+		return len;
 	if (len != sizeof(xattr) || xattr.type != CACHEFILES_OD_XATTR_TYPE ||
 	    xattr.version != cpu_to_be32(CACHEFILES_OD_XATTR_VERSION) ||
 	    (xattr.content != CACHEFILES_CONTENT_ALL &&
 	     xattr.content != CACHEFILES_CONTENT_BACKFS_MAP))
-		return;
+		return 0;
 	object->stored_size = be64_to_cpu(xattr.object_size);
 	object->stored_full = xattr.content == CACHEFILES_CONTENT_ALL;
+	return 0;
 }
 
 /* The mark that keeps "cull" and everybody else in the kernel off a file. */
@@ -245,6 +249,16 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 	return dentry;
 }
 
+static void cachefiles_store_close(struct cachefiles_od_object *object)
+{
+	if (!object->file)
+		return;
+	cachefiles_store_unmark(file_inode(object->file));
+	/* Now, and not some time: the disk may be waited for to be unmounted. */
+	__fput_sync(object->file);
+	object->file = NULL;
+}
+
 static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool create)
 {
 	struct cachefiles_ondemand *od = cachefiles_od(object);
@@ -285,7 +299,11 @@ static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool 
 	dput(path.dentry);
 	object->file = file;
 	object->wb_err = filemap_sample_wb_err(file->f_mapping);
-	cachefiles_store_read_record(object);
+	ret = cachefiles_store_read_record(object);
+	if (ret) {
+		cachefiles_store_close(object);
+		return ret;
+	}
 	/* Nothing else updates it, and who culls goes by it. */
 	touch_atime(&file->f_path);
 	return 0;
@@ -426,10 +444,14 @@ int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size)
 		return ret;
 	}
 	cachefiles_od_object_prepare_full(object);
-	guard(spinlock)(&object->lock);
-	object->full = object->stored_full || cachefiles_map_full(&object->map);
-	/* Whoever sees the size finds the file and the map. */
-	smp_store_release(&object->size, size);
+	scoped_guard(spinlock, &object->lock) {
+		object->full = object->stored_full || cachefiles_map_full(&object->map);
+		/* Whoever sees the size finds the file and the map. */
+		smp_store_release(&object->size, size);
+	}
+	/* Perhaps it only could not be recorded. */
+	if (object->full && !object->stored_full)
+		cachefiles_store_flush_soon(object, 0);
 	return 0;
 }
 
@@ -577,10 +599,13 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
 	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
 		return 0;
-	WRITE_ONCE(object->stored_full, true);
-	/* Nobody asks the map of a full object. */
-	guard(spinlock)(&object->lock);
-	cachefiles_map_destroy(&object->map);
+	smp_store_release(&object->stored_full, true);
+	scoped_guard(spinlock, &object->lock) {
+		/* Nobody asks the map of a full object. */
+		cachefiles_map_destroy(&object->map);
+		cachefiles_od_object_tell_full(object);
+	}
+	cachefiles_ondemand_kick(cachefiles_od(object));
 	return 0;
 }
 
@@ -607,37 +632,50 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
 	}
 	if (object->partial)
 		memset(object->partial, 0, CACHEFILES_NR_PARTIAL * sizeof(*object->partial));
-	/* Reads may go on, up to the next error after those that the flush heard of. */
-	WRITE_ONCE(object->wb_err, READ_ONCE(object->file->f_wb_err));
+	/*
+	 * Reads may go on, up to the next error after those that the flush heard
+	 * of: those that find the map as it is now, see cachefiles_store_trust().
+	 */
+	smp_store_release(&object->wb_err, READ_ONCE(object->file->f_wb_err));
+}
+
+/**
+ * cachefiles_store_trust - begin a read of the cache file
+ * @object: the object, open
+ *
+ * Context: any.
+ * Return: to be taken before the presence map is asked, and to be given to
+ * cachefiles_store_suspect() when the read has ended.
+ */
+struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *object)
+{
+	/* Pairs with the release in cachefiles_store_lost(). */
+	return (struct cachefiles_trust) {
+		.complete	= smp_load_acquire(&object->stored_full),
+		.wb_err		= smp_load_acquire(&object->wb_err),
+	};
 }
 
 /**
  * cachefiles_store_suspect - may the cache file have lost what was written?
  * @object: the object, open
+ * @trust: what the read went by
  *
  * Between the failure of a writeback and the flush that hears of it, a page may
- * be dropped and be read back as zeros, while the map still has it.
+ * be dropped and be read back as zeros, while the map still has it.  The flush
+ * may come, and be done, while the read is under way.
  *
  * Context: any.
- * Return: true if a read of the cache file is not to be trusted; the flush that
- * puts it right has been queued.
+ * Return: true if what was read of the cache file is not to be trusted; the flush
+ * that puts it right has been queued.
  */
-bool cachefiles_store_suspect(struct cachefiles_od_object *object)
+bool cachefiles_store_suspect(struct cachefiles_od_object *object, struct cachefiles_trust trust)
 {
-	if (likely(READ_ONCE(object->stored_full) || !cachefiles_store_has_failed(object)))
+	if (likely(trust.complete ||
+		   !filemap_check_wb_err(object->file->f_mapping, trust.wb_err)))
 		return false;
 	cachefiles_store_flush_soon(object, 0);
 	return true;
-}
-
-static void cachefiles_store_close(struct cachefiles_od_object *object)
-{
-	if (!object->file)
-		return;
-	cachefiles_store_unmark(file_inode(object->file));
-	/* Now, and not some time: the disk may be waited for to be unmounted. */
-	__fput_sync(object->file);
-	object->file = NULL;
 }
 
 static void cachefiles_store_flush_object(struct cachefiles_od_object *object, bool locked)
@@ -657,8 +695,10 @@ static void cachefiles_store_flush_object(struct cachefiles_od_object *object, b
 	if (!locked)
 		mutex_lock(&object->fill_mutex);
 	cachefiles_store_lost(object, error);
-	if (!locked)
-		mutex_unlock(&object->fill_mutex);
+	if (locked)
+		return;
+	mutex_unlock(&object->fill_mutex);
+	cachefiles_fetch_again(object);
 }
 
 /**

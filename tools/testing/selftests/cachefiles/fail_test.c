@@ -272,21 +272,6 @@ TEST_F(full, told_at_open)
 	close(s->fd);
 }
 
-/* An empty blob has nothing missing from the start. */
-TEST_F(full, empty_blob)
-{
-	struct scene *s = &self->s;
-	struct cf_task t;
-	struct cf_msg m;
-
-	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=empty"));
-	ASSERT_EQ(0, scene_open(s, 0));
-	ASSERT_EQ(0, cf_copen(s->env.dev, s->open_id, 0));
-	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_FULL));
-	EXPECT_GT(0, cf_wait(&t, PROMPT_MS));
-	close(s->fd);
-}
-
 /* The daemon before knew it, and the next one need not. */
 TEST_F(full, not_for_the_next_daemon)
 {
