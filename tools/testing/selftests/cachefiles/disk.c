@@ -9,7 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/fiemap.h>
 #include <linux/fs.h>
 #include <linux/magic.h>
 #include <sys/ioctl.h>
@@ -65,17 +64,21 @@ static void line(FILE *f, struct disk *d, __u64 begin, __u64 end,
 			at, how);
 }
 
+/* Some of the disk, in bytes. */
+struct part {
+	__u64 begin, len;
+};
+
 static int by_begin(const void *a, const void *b)
 {
-	const struct fiemap_extent *x = a, *y = b;
+	const struct part *x = a, *y = b;
 
-	return x->fe_physical < y->fe_physical ? -1 :
-	       x->fe_physical > y->fe_physical;
+	return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
 /* @verb: create, or load for a device that there is. */
-static int table(struct disk *d, const char *verb, struct fiemap_extent *bad,
-		 int nr, const char *how)
+static int table(struct disk *d, const char *verb, struct part *bad, int nr,
+		 const char *how)
 {
 	char cmd[128];
 	__u64 at = 0;
@@ -88,8 +91,8 @@ static int table(struct disk *d, const char *verb, struct fiemap_extent *bad,
 		return -errno;
 	qsort(bad, nr, sizeof(*bad), by_begin);
 	for (i = 0; i < nr; i++) {
-		__u64 begin = bad[i].fe_physical / SECTOR;
-		__u64 end = begin + bad[i].fe_length / SECTOR;
+		__u64 begin = bad[i].begin / SECTOR;
+		__u64 end = begin + bad[i].len / SECTOR;
 
 		line(f, d, at, begin, NULL);
 		line(f, d, begin, end, how);
@@ -100,8 +103,7 @@ static int table(struct disk *d, const char *verb, struct fiemap_extent *bad,
 }
 
 /* Neither the file system nor its I/O under way is to know of it. */
-static int change(struct disk *d, struct fiemap_extent *bad, int nr,
-		  const char *how)
+static int change(struct disk *d, struct part *bad, int nr, const char *how)
 {
 	return table(d, "load", bad, nr, how) ?:
 	       shell(DMSETUP "suspend --nolockfs --noflush %s", d->name) ?:
@@ -110,7 +112,7 @@ static int change(struct disk *d, struct fiemap_extent *bad, int nr,
 
 int disk_bad(struct disk *d, const char *how)
 {
-	struct fiemap_extent all = { .fe_length = d->sectors * SECTOR };
+	struct part all = { .len = d->sectors * SECTOR };
 
 	return change(d, &all, 1, how);
 }
@@ -120,44 +122,41 @@ int disk_well(struct disk *d)
 	return change(d, NULL, 0, NULL);
 }
 
-/* Only where this part of a file is; it has to have been allocated. */
+/*
+ * Only where this part of a file is, of whole blocks; it has to have been
+ * allocated.  FIEMAP would ask for the tester's memory under locks of the file
+ * system that reads of an image on it take under a page fault.
+ */
 int disk_bad_range(struct disk *d, int fd, __u64 off, __u64 len,
 		   const char *how)
 {
-	struct {
-		struct fiemap		map;
-		struct fiemap_extent	extent[MAX_EXTENTS];
-	} m = {
-		.map = {
-			.fm_start = off,
-			.fm_length = len,
-			.fm_extent_count = MAX_EXTENTS,
-		},
-	};
-	__u64 covered = 0;
-	unsigned int i;
+	struct part part[MAX_EXTENTS];
+	int nr = 0, size;
+	__u64 at;
 
 	/* What is still to be allocated is now; errors are what this is for. */
 	fsync(fd);
-	if (ioctl(fd, FS_IOC_FIEMAP, &m) < 0)
+	if (ioctl(fd, FIGETBSZ, &size) < 0)
 		return -errno;
-	for (i = 0; i < m.map.fm_mapped_extents; i++) {
-		struct fiemap_extent *e = &m.extent[i];
-		__u64 begin = e->fe_logical, end = begin + e->fe_length;
+	for (at = off; at < off + len; at += size) {
+		int block = at / size;
+		__u64 begin;
 
-		/* An extent may reach beyond what was asked for. */
-		if (begin < off) {
-			e->fe_physical += off - begin;
-			begin = off;
+		if (ioctl(fd, FIBMAP, &block) < 0)
+			return -errno;
+		if (!block)
+			return -ENODATA;
+		begin = block * (__u64)size;
+		if (nr && part[nr - 1].begin + part[nr - 1].len == begin) {
+			part[nr - 1].len += size;
+		} else {
+			if (nr == MAX_EXTENTS)
+				return -E2BIG;
+			part[nr].begin = begin;
+			part[nr++].len = size;
 		}
-		if (end > off + len)
-			end = off + len;
-		e->fe_length = end - begin;
-		covered += end - begin;
 	}
-	if (covered != len)
-		return -ENODATA;
-	return change(d, m.extent, m.map.fm_mapped_extents, how);
+	return change(d, part, nr, how);
 }
 
 int disk_mount(struct disk *d)

@@ -223,7 +223,7 @@ TEST_F(read, fd_closed_after_filling)
 	EXPECT_EQ(0, scene_check(s, &self->t, 0, 5000));
 }
 
-/* The daemon cannot open the object again: the reader gets an error. */
+/* The daemon cannot open the object again: the reader gets its error. */
 TEST_F(read, reopen_fails)
 {
 	struct scene *s = &self->s;
@@ -237,7 +237,7 @@ TEST_F(read, reopen_fails)
 		EXPECT_EQ(0, cf_copen(s->env.dev, m.id, -ENOENT));
 		close(m.fd);
 	}
-	EXPECT_EQ(-EIO, cf_wait(&self->t, PROMPT_MS));
+	EXPECT_EQ(-ENOENT, cf_wait(&self->t, PROMPT_MS));
 
 	/* And the next miss tries again. */
 	ASSERT_EQ(0, scene_read_start(s, &self->t, 0, 5000));
@@ -259,7 +259,7 @@ TEST_F(read, reopen_with_another_size)
 					    s->img.size + GRANULE));
 		close(m.fd);
 	}
-	EXPECT_EQ(-EIO, cf_wait(&self->t, PROMPT_MS));
+	EXPECT_EQ(-ESTALE, cf_wait(&self->t, PROMPT_MS));
 }
 
 /* Closed before the answer, which then cannot bring the data any more. */
