@@ -88,6 +88,9 @@ int ds_init(struct disk_scene *s, const char *ext4, const char *options)
 void ds_fini(struct disk_scene *s)
 {
 	cf_kill_all();
+	/* It would read from whatever has its device's number next. */
+	if (s->srv.nr_threads)
+		od_stop(&s->srv);
 	if (s->env.dev >= 0)
 		close(s->env.dev);
 	s->env.dev = -1;
