@@ -68,7 +68,9 @@ static void *prod(void *arg)
 }
 
 /* Start the threads; they end with the process. */
-static struct fz_daemon *start(struct fz_worker *w, int dev, unsigned int honesty, int slot)
+/* As @proto, which has what the threads go by from their first message on. */
+static struct fz_daemon *start(struct fz_worker *w, const struct fz_daemon *proto, int slot,
+			       bool alone)
 {
 	struct epoll_event ev = { .events = EPOLLIN | EPOLLET };
 	static struct thread t[FZ_SERVERS + 1];
@@ -76,8 +78,10 @@ static struct fz_daemon *start(struct fz_worker *w, int dev, unsigned int honest
 	pthread_t thread;
 	int i;
 
-	d.dev = dev;
-	d.honesty = honesty;
+	d.dev = proto->dev;
+	d.honesty = proto->honesty;
+	d.full = proto->full;
+	d.alone = alone;
 	d.slot = slot;
 	pthread_mutex_init(&d.lock, NULL);
 	for (i = 0; i < FZ_OBJECTS; i++) {
@@ -85,7 +89,7 @@ static struct fz_daemon *start(struct fz_worker *w, int dev, unsigned int honest
 		d.object[i].fd = -1;
 	}
 	d.epoll_fd = epoll_create1(EPOLL_CLOEXEC);
-	epoll_ctl(d.epoll_fd, EPOLL_CTL_ADD, dev, &ev);
+	epoll_ctl(d.epoll_fd, EPOLL_CTL_ADD, d.dev, &ev);
 	for (i = 0; i <= fz->opt.servers; i++) {
 		bool prodder = i == fz->opt.servers;
 
@@ -160,14 +164,10 @@ static void hand_over(struct fz_worker *w, struct fz_daemon *proto, __u64 life)
 		if (pid < 0)
 			break;
 		if (!pid) {
-			struct fz_daemon *d;
-
 			prctl(PR_SET_PDEATHSIG, SIGKILL);
 			if (i && restore)
 				fz_result("restore after a death", cf_cmd(proto->dev, "restore"));
-			d = start(w, proto->dev, proto->honesty, i % 2);
-			d->alone = !overlap;
-			d->full = proto->full;
+			start(w, proto, i % 2, !overlap);
 			for (;;)
 				pause();
 		}
@@ -273,9 +273,7 @@ void fz_daemon_term(struct fz_worker *w)
 		hand_over(w, &proto, life);
 		_exit(0);
 	}
-	d = start(w, dev, honesty, 0);
-	d->alone = true;
-	d->full = proto.full;
+	d = start(w, &proto, 0, true);
 	nap(life);
 	leave(w, d);
 }
