@@ -10,6 +10,7 @@ Serves the files of DIR under /HOW/NAME, where HOW says what goes wrong:
     delay-MS    each reply comes MS milliseconds late
     slow-BPS    bodies come at BPS bytes a second
     hang-N      no reply ever comes to requests from byte N on (default 0)
+    deny-N      status 403 to requests from byte N on
     gather-N    requests from the second MiB on wait until there are N of them
     stall-N     nothing comes behind the first N bytes of a body
     cut-N       the connection is cut behind the first N bytes of a body
@@ -98,6 +99,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         if how == "hang" and begin >= arg:
             time.sleep(60)
             return self.cut()
+        if how == "deny" and begin >= arg:
+            return self.simple(403)
         if how == "reset":
             return self.cut()
         if how == "delay":
