@@ -599,6 +599,7 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
 	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
 		return 0;
+	/* Who sees it may trust the disk: cachefiles_store_trust(). */
 	smp_store_release(&object->stored_full, true);
 	scoped_guard(spinlock, &object->lock) {
 		/* Nobody asks the map of a full object. */
@@ -649,11 +650,13 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
  */
 struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *object)
 {
+	struct cachefiles_trust trust;
+
+	/* Pairs with the release in cachefiles_store_flush(). */
+	trust.complete = smp_load_acquire(&object->stored_full);
 	/* Pairs with the release in cachefiles_store_lost(). */
-	return (struct cachefiles_trust) {
-		.complete	= smp_load_acquire(&object->stored_full),
-		.wb_err		= smp_load_acquire(&object->wb_err),
-	};
+	trust.wb_err = smp_load_acquire(&object->wb_err);
+	return trust;
 }
 
 /**
