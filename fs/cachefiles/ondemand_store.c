@@ -249,10 +249,19 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 	return dentry;
 }
 
+/*
+ * The i_rwsem of a cache file in use, for lockdep.  A file system that takes it
+ * to read has it below the locks of the mount that is read, while a user's read
+ * of any other file there has page faults, and so these locks, below it.  Ours
+ * never fault: the memory is always the kernel's.
+ */
+#define CACHEFILES_OD_FILE_SUBCLASS	(I_MUTEX_PARENT2 + 1)
+
 static void cachefiles_store_close(struct cachefiles_od_object *object)
 {
 	if (!object->file)
 		return;
+	lockdep_set_subclass(&file_inode(object->file)->i_rwsem, I_MUTEX_NORMAL);
 	cachefiles_store_unmark(file_inode(object->file));
 	/* Now, and not some time: the disk may be waited for to be unmounted. */
 	__fput_sync(object->file);
@@ -297,6 +306,7 @@ static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool 
 		return PTR_ERR(file);
 	}
 	dput(path.dentry);
+	lockdep_set_subclass(&file_inode(file)->i_rwsem, CACHEFILES_OD_FILE_SUBCLASS);
 	object->file = file;
 	object->wb_err = filemap_sample_wb_err(file->f_mapping);
 	ret = cachefiles_store_read_record(object);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
 #include <sys/xattr.h>
 
 #include "cachefile.h"
@@ -99,6 +100,7 @@ int cachefile_map(int fd, __u64 size, bool *present)
 	unsigned char record[RECORD_BYTES + 1], *map;
 	__be64 recorded;
 	int count = 0;
+	struct stat st;
 	ssize_t n;
 
 	memset(present, 0, nr * sizeof(*present));
@@ -116,14 +118,23 @@ int cachefile_map(int fd, __u64 size, bool *present)
 		return 0;
 
 	bytes = (bytes + MAP_CHUNK - 1) / MAP_CHUNK * MAP_CHUNK;
-	map = malloc(bytes);
-	n = pread(fd, map, bytes, nr * GRANULE);
-	for (i = 0; n == (ssize_t)bytes && i < nr; i++) {
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size < (off_t)(nr * GRANULE + bytes))
+		return 0;
+	/*
+	 * Mapped, for it may be in use: a read() may have page faults below the
+	 * file's lock, which lockdep takes for a deadlock.
+	 */
+	map = mmap(NULL, bytes, PROT_READ, MAP_SHARED, fd, nr * GRANULE);
+	if (map == MAP_FAILED)
+		return -errno;
+	for (i = 0; i < nr; i++) {
 		present[i] = map[i / 8] >> i % 8 & 1;
 		count += present[i];
 	}
-	free(map);
-	return n < 0 ? -errno : count;
+	munmap(map, bytes);
+	return count;
 }
 
 static bool has(int fd, __u64 size, __u64 off, __u64 len)
