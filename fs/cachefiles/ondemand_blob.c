@@ -387,7 +387,8 @@ int cachefiles_ondemand_wait(struct file *file, loff_t pos)
 	if (ret != -EIOCBQUEUED)
 		return min(ret, 0);
 	/* As cachefiles_od_object_open() does. */
-	if (!wait_for_completion_state(&wait.done, TASK_KILLABLE | TASK_FREEZABLE))
+	if (!wait_for_completion_state(&wait.done,
+				       TASK_KILLABLE | TASK_FREEZABLE_UNSAFE))
 		return min(wait.ret, 0);
 	/* This ends the read, so it can be waited for. */
 	cachefiles_ondemand_shutdown(file);

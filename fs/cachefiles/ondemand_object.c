@@ -213,11 +213,14 @@ static int cachefiles_od_object_ask(struct cachefiles_od_object *object)
 	else
 		cachefiles_ondemand_kick(cachefiles_od(object));
 
-	/* Freezable: the daemon may be frozen first when the machine suspends. */
+	/*
+	 * Freezable: the daemon may be frozen first when the machine suspends.
+	 * A mount holds locks here, as one of NFS does.
+	 */
 	ret = wait_event_state(object->open_wq,
 			       READ_ONCE(object->size) >= 0 ||
 			       READ_ONCE(object->nr_opens) != nr_opens,
-			       (TASK_KILLABLE | TASK_FREEZABLE));
+			       (TASK_KILLABLE | TASK_FREEZABLE_UNSAFE));
 	if (ret)
 		return -EINTR;
 	guard(spinlock)(&object->lock);
