@@ -13,9 +13,10 @@
 /*
  * The daemon's data is copied before it is written: a page fault on its memory
  * can take for ever, and must not happen under a lock of the cache's file system
- * or under fill_mutex.
+ * or under fill_mutex.  Readers have each chunk when it is written: a large one
+ * has them wait and is in no CPU's cache any more when it is written.
  */
-#define CACHEFILES_FILL_CHUNK	SZ_512K
+#define CACHEFILES_FILL_CHUNK	SZ_128K
 
 static ssize_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t pos, void *buf,
 				    size_t len)
