@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * All fetches take the same time, so they arrive in the order in which they
- * began: a queue with a few threads at its head is enough for any number.
+ * began: a queue is enough for any number, and one thread at its head, while the
+ * others deliver what has arrived.
  */
 #include <err.h>
 #include <pthread.h>
@@ -11,8 +12,12 @@
 /* Enough to keep the CPUs of the VM busy with writing. */
 #define NR_THREADS	4
 
+/* How late a timer of an emulated machine can be. */
+#define LATE_NS		1000000
+
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_cond_t changed;
+static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+static int watched;
 static struct fetch *head, **tail = &head;
 static uint64_t delay;
 static void (*deliver)(struct fetch *fetch);
@@ -25,28 +30,37 @@ uint64_t now_ns(void)
 	return ts.tv_sec * 1000000000ULL + ts.tv_nsec;
 }
 
+static void wait_until(uint64_t due)
+{
+	struct timespec early = {
+		.tv_sec = (due - LATE_NS) / 1000000000,
+		.tv_nsec = (due - LATE_NS) % 1000000000,
+	};
+
+	if (now_ns() + LATE_NS < due)
+		clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &early, NULL);
+	while (now_ns() < due)
+		;
+}
+
 static struct fetch *next_arrival(void)
 {
 	struct fetch *fetch;
 
 	pthread_mutex_lock(&lock);
-	while (!head || head->due > now_ns()) {
-		if (head) {
-			struct timespec due = {
-				.tv_sec = head->due / 1000000000,
-				.tv_nsec = head->due % 1000000000,
-			};
-
-			pthread_cond_timedwait(&changed, &lock, &due);
-		} else {
-			pthread_cond_wait(&changed, &lock);
-		}
-	}
+	while (!head || watched)
+		pthread_cond_wait(&changed, &lock);
 	fetch = head;
 	head = fetch->next;
 	if (!head)
 		tail = &head;
-	else
+	watched = 1;
+	pthread_mutex_unlock(&lock);
+
+	wait_until(fetch->due);
+	pthread_mutex_lock(&lock);
+	watched = 0;
+	if (head)
 		pthread_cond_signal(&changed);
 	pthread_mutex_unlock(&lock);
 	return fetch;
@@ -62,14 +76,10 @@ static void *deliver_all(void *unused)
 
 void delay_start(uint64_t delay_ns, void (*arrived)(struct fetch *fetch))
 {
-	pthread_condattr_t attr;
 	pthread_t thread;
 
 	delay = delay_ns;
 	deliver = arrived;
-	pthread_condattr_init(&attr);
-	pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
-	pthread_cond_init(&changed, &attr);
 	for (int i = 0; i < NR_THREADS; i++)
 		if (pthread_create(&thread, NULL, deliver_all, NULL))
 			errx(1, "no thread");
@@ -80,9 +90,9 @@ void delay_add(struct fetch *fetch)
 	pthread_mutex_lock(&lock);
 	fetch->due = now_ns() + delay;
 	fetch->next = NULL;
-	if (tail == &head)
-		pthread_cond_signal(&changed);
 	*tail = fetch;
 	tail = &fetch->next;
+	if (!watched)
+		pthread_cond_signal(&changed);
 	pthread_mutex_unlock(&lock);
 }

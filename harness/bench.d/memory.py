@@ -117,12 +117,27 @@ def incomplete():
             "sites": allocations.sites()}
 
 
+def record(directory):
+    """What the cache file says of itself."""
+    for path, _, files in os.walk(f"{rig.DISK}/{directory}/cache"):
+        for name in files:
+            return os.getxattr(f"{path}/{name}", "user.CacheFiles.cache")
+    return rig.die("there is no cache file")
+
+
 def complete():
-    """From nothing to everything: what bitmaps are left."""
+    """From nothing to everything: what bitmaps are left when that has been recorded."""
     with rig.Daemon("whole") as daemon:
         rig.mount("none", f"fsid={rig.BLOB}")
+        before = record("whole")
         with Allocations() as allocations:
             daemon.ask("fill")
+            end = time.monotonic() + 60
+            while record("whole") == before:
+                if time.monotonic() > end:
+                    rig.die("the blob is not recorded as complete")
+                time.sleep(0.1)
+            time.sleep(0.5)
         rig.unmount()
     return {"pages": os.path.getsize(rig.STORE) // PAGE, "ours": allocations.bytes_of("cachefiles_"),
             "sites": allocations.sites()}
