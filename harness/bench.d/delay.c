@@ -17,6 +17,7 @@
 
 static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed = PTHREAD_COND_INITIALIZER;
+/* A thread has the head, and waits until it arrives. */
 static int watched;
 static struct fetch *head, **tail = &head;
 static uint64_t delay;

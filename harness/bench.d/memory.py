@@ -137,6 +137,7 @@ def complete():
                 if time.monotonic() > end:
                     rig.die("the blob is not recorded as complete")
                 time.sleep(0.1)
+            # Until the worker that has recorded it is at its end.
             time.sleep(0.5)
         rig.unmount()
     return {"pages": os.path.getsize(rig.STORE) // PAGE, "ours": allocations.bytes_of("cachefiles_"),
