@@ -138,8 +138,8 @@ TEST_F_TIMEOUT(diskfail, lost_writes, 240)
 	EXPECT_EQ(half, lseek(ds_fd(s, 0), half, SEEK_HOLE));
 
 	/* It is filled again and lost again, all the time. */
-	ASSERT_EQ(0, ds_reader(s, 0, &bad, 15000));
-	ASSERT_EQ(0, ds_reader(s, 1, &other, 15000));
+	ASSERT_EQ(0, ds_reader(s, 0, &bad, 8000));
+	ASSERT_EQ(0, ds_reader(s, 1, &other, 8000));
 	while (cf_running(&bad, 0)) {
 		fd = ds_cachefile(s, 0);
 		fsync(fd);

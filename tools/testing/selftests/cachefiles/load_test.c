@@ -190,16 +190,17 @@ static long mmap_sum(void *p, struct cf_out *out)
 /* Read a file on the cache's disk into a page that is not there yet. */
 static long read_disk(void *p, struct cf_out *out)
 {
+	struct cf_env *env = p;
 	char path[256];
 	void *map;
 	int fd;
 
-	snprintf(path, sizeof(path), "%s/other", (char *)p);
+	snprintf(path, sizeof(path), "%s/other", env->root);
 	fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	map = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE,
 		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (fd < 0 || map == MAP_FAILED ||
-	    pwrite(fd, p, sizeof(((struct cf_env *)0)->root), 0) < 0)
+	    pwrite(fd, env->root, sizeof(env->root), 0) < 0)
 		return -errno;
 	return pread(fd, map, GRANULE, 0);
 }
@@ -221,7 +222,7 @@ TEST_F_TIMEOUT(load, mmap, 180)
 	}
 	EXPECT_EQ(0, self->srv.nr_spurious);
 	EXPECT_FALSE(od_log_overlaps(&self->srv));
-	ASSERT_EQ(0, cf_start(&t, read_disk, s->env.root, 0));
+	ASSERT_EQ(0, cf_start(&t, read_disk, &s->env, 0));
 	EXPECT_EQ(sizeof(s->env.root), cf_wait(&t, WAIT_MS));
 }
 

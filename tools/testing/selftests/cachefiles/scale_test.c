@@ -43,7 +43,7 @@ FIXTURE_VARIANT(scale)
 FIXTURE_VARIANT_ADD(scale, answered) { ANSWERED, "ondemand", 2000 };
 FIXTURE_VARIANT_ADD(scale, restored) { RESTORED, "ondemand", 2000 };
 FIXTURE_VARIANT_ADD(scale, unmounted) { UNMOUNTED, "ondemand", 2000 };
-FIXTURE_VARIANT_ADD(scale, failed) { FAILED, "ondemand", NR };
+FIXTURE_VARIANT_ADD(scale, failed) { FAILED, "ondemand", 2000 };
 FIXTURE_VARIANT_ADD(scale, parked) { PARKED, "ondemand park=600", NR };
 
 FIXTURE_SETUP(scale)
