@@ -35,6 +35,27 @@ fuzz() {
 	return "$bad"
 }
 
+# kselftest NAME FS TEST...: the kselftests, or those, in the debug VM with the
+# cache on that file system; see harness/guest/kselftest
+kselftest() {
+	local name=$1 fs=$2 log=kselftest-$1 tests bad=0
+
+	"$harness/kernel" debug
+	tests=$("$harness/selftests")
+	say "kselftests: $name"
+	result "kselftest $name: the run ended" "$harness/vm" run --kernel debug --payload "$tests" \
+		--log "$log" --timeout 1800 --disk "cache:3G:$fs" --append kunit.enable=0 --leaks \
+		--command "./run cachefiles ${*:3}" || bad=1
+	"$harness/tap" "$fs: " "$logs/$log.output" >&3 || bad=1
+	result "kselftest $name: the console is clean" "$harness/console-clean" "$logs/$log.console" || bad=1
+	return "$bad"
+}
+
+# Where the disk has a part in, and no race: for a machine with one CPU.  Two that
+# have two each, on a host with two, wait for each other's emulated CPUs.
+# shellcheck disable=SC2034 # for others
+disk_tests="image_test diskfail_test diskdeny_test nospace_test damage_test"
+
 # The overlay's own files which enter the kernel proper.
 our_kernel_files() {
 	(cd "$top" && git ls-files -co --exclude-standard -- fs include)
