@@ -134,10 +134,13 @@ void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 		return;
 	/* Shared inodes are read through those of another mount from now on. */
 	WRITE_ONCE(sbi->ondemand_shut, true);
+	smp_mb(); /* then read ondemand_sharers: see erofs_ondemand_begin_share() */
 	cachefiles_ondemand_shutdown(sbi->dif0.file);
 	idr_for_each_entry(&sbi->devs->tree, dif, id)
 		if (dif->file)
 			cachefiles_ondemand_shutdown(dif->file);
+	/* Those that have one of this mount wait for none of its reads any more. */
+	wait_var_event(&sbi->ondemand_sharers, !atomic_read(&sbi->ondemand_sharers));
 }
 
 /**

@@ -4,6 +4,7 @@
 #define __EROFS_ONDEMAND_H
 
 #include <linux/seq_file.h>
+#include <linux/wait_bit.h>
 #include "internal.h"
 
 #ifdef CONFIG_EROFS_FS_ONDEMAND
@@ -28,9 +29,46 @@ static inline ssize_t erofs_ondemand_read_error(struct inode *inode, loff_t pos,
 	return ret;
 }
 
-static inline bool erofs_ondemand_is_shut(const struct erofs_sb_info *sbi)
+static inline void erofs_ondemand_drop_sharer(struct erofs_sb_info *sbi)
 {
-	return READ_ONCE(sbi->ondemand_shut);
+	/* The superblock may be gone right after: its address is a mere key here. */
+	if (atomic_dec_and_test(&sbi->ondemand_sharers))
+		wake_up_var(&sbi->ondemand_sharers);
+}
+
+static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
+{
+	if (erofs_is_ondemand(sbi))
+		erofs_ondemand_drop_sharer(sbi);
+}
+
+/*
+ * A read of shared pages, of any mount, wants an inode of this one to read them
+ * through.  False if it is going away; else it waits for erofs_ondemand_end_share(),
+ * for its inodes have to be nobody's when they are evicted.
+ */
+static inline bool erofs_ondemand_begin_share(struct erofs_sb_info *sbi)
+{
+	if (!erofs_is_ondemand(sbi))
+		return true;
+	atomic_inc(&sbi->ondemand_sharers);
+	smp_mb__after_atomic(); /* pairs with that in erofs_ondemand_shutdown() */
+	if (!READ_ONCE(sbi->ondemand_shut))
+		return true;
+	erofs_ondemand_drop_sharer(sbi);
+	return false;
+}
+
+/* Drop what erofs_real_inode() has grabbed. */
+static inline void erofs_ondemand_put_real(struct inode *inode)
+{
+	struct erofs_sb_info *sbi = EROFS_I_SB(inode);
+	/* Of other kinds of mounts nothing is kept by the inode. */
+	bool counted = erofs_is_ondemand(sbi);
+
+	iput(inode);
+	if (counted)
+		erofs_ondemand_drop_sharer(sbi);
 }
 
 /*
@@ -88,9 +126,18 @@ static inline ssize_t erofs_ondemand_read_error(struct inode *inode, loff_t pos,
 	return ret;
 }
 
-static inline bool erofs_ondemand_is_shut(const struct erofs_sb_info *sbi)
+static inline bool erofs_ondemand_begin_share(struct erofs_sb_info *sbi)
 {
-	return false;
+	return true;
+}
+
+static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
+{
+}
+
+static inline void erofs_ondemand_put_real(struct inode *inode)
+{
+	iput(inode);
 }
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)

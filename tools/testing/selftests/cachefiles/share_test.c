@@ -3,9 +3,11 @@
  * inode_share: files of two images with one page cache, whichever of the two
  * blobs the bytes come from.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/mman.h>
 #include <sys/xattr.h>
 
 #include "kselftest_harness.h"
@@ -101,6 +103,69 @@ TEST_F(share, other_blob_takes_over)
 	EXPECT_EQ(0, od_stop(&self->srv)) {
 		TH_LOG("%s", self->srv.error);
 	}
+}
+
+struct sharer {
+	struct cf_env *env;
+	struct img *img;
+	bool stop;
+};
+
+/* Through one mount, pages that are there for a moment only. */
+static long read_again_and_again(void *arg, struct cf_out *out)
+{
+	struct sharer *r = arg;
+	char path[256], buf[GRANULE];
+	long n, nr = 0;
+	off_t off = 0;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/a/f00", r->env->tmp);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	while (!__atomic_load_n(&r->stop, __ATOMIC_RELAXED)) {
+		posix_fadvise(fd, 0, 0, POSIX_FADV_DONTNEED);
+		off = (off + 13 * GRANULE) % FILE_SIZE;
+		n = pread(fd, buf, sizeof(buf), off);
+		/* The other mount was asked, and went: an error, no other bytes. */
+		if (n < 0 && errno == EIO)
+			continue;
+		if (n != sizeof(buf) ||
+		    memcmp(buf, r->img->data + r->img->file[0].pos + off, n))
+			return -EILSEQ;
+		nr++;
+	}
+	close(fd);
+	return nr;
+}
+
+/* A mount goes whose inodes those of another mount are read through. */
+TEST_F_TIMEOUT(share, umount_under_reads, 300)
+{
+	int i, rounds = cf_rounds(40, 1000);
+	char path[256], value[8];
+	struct sharer *r;
+	struct cf_task t[2];
+
+	r = mmap(NULL, sizeof(*r), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, r);
+	r->env = &self->env;
+	r->img = &self->img[0];
+	EXPECT_EQ(0, check(&self->env, self->img, "a/f00"));
+	for (i = 0; i < 2; i++)
+		ASSERT_EQ(0, cf_start(&t[i], read_again_and_again, r, 0));
+	snprintf(path, sizeof(path), "%s/b/f01", self->env.tmp);
+	for (i = 0; i < rounds; i++) {
+		ASSERT_EQ(0, cf_umount(&self->env, "b", 0));
+		ASSERT_EQ(0, cf_mount(&self->env, "b", "fsid=b,domain_id=d,inode_share"));
+		/* The one that was looked up last is the first that is asked. */
+		ASSERT_EQ(8, getxattr(path, "user.fp", value, sizeof(value)));
+		usleep(i % 8 * 1000);
+	}
+	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
+	for (i = 0; i < 2; i++)
+		EXPECT_LT(0, cf_wait(&t[i], WAIT_MS));
 }
 
 int main(int argc, char **argv)
