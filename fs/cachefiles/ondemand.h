@@ -214,6 +214,10 @@ enum cachefiles_od_counter {
 	CACHEFILES_OD_COMPLETED,	/* objects of which the last byte has come */
 	CACHEFILES_OD_NO_SPACE,		/* fills that were refused for want of space */
 	CACHEFILES_OD_CULLED,		/* cache files removed by "cull" */
+	CACHEFILES_OD_OPEN_FAILS,	/* OPENs that were answered and ended with an error */
+	CACHEFILES_OD_FILL_ERRORS,	/* fills that the cache's file system refused */
+	CACHEFILES_OD_DISK_ERRORS,	/* reads of what is present that the disk failed */
+	CACHEFILES_OD_LOST,		/* times that the disk had lost what was filled */
 	/* Reads that had to wait, by how long: below 1 ms, 10 ms, ... 10 s, longer. */
 	CACHEFILES_OD_WAITS,
 	CACHEFILES_OD_NR_COUNTERS = CACHEFILES_OD_WAITS + CACHEFILES_OD_NR_WAITS,
@@ -445,6 +449,7 @@ struct cachefiles_failure {
  * @partial: unfinished granules, or NULL
  * @next_partial: the slot to reuse next
  * @flush_work: writes the map back; closes the file of a dropped object
+ * @map_unsynced: chunks of the map were written behind the last fsync; of @flush_work
  * @key_hash: fscache's hash of volume and key, fixes the place on disk
  * @key_size: bytes in @key, its NUL included
  * @key: the cookie key
@@ -488,6 +493,7 @@ struct cachefiles_od_object {
 	unsigned int			next_partial;
 
 	struct delayed_work		flush_work;
+	bool				map_unsynced;
 	u32				key_hash;
 	u8				key_size;
 	char				key[] __counted_by(key_size);
@@ -554,10 +560,12 @@ static inline void cachefiles_od_count(struct cachefiles_ondemand *od,
 				       enum cachefiles_od_counter counter, u64 n)
 {
 	struct cachefiles_od_stats *stats = get_cpu_ptr(od->stats);
+	unsigned long flags;
 
-	u64_stats_update_begin(&stats->syncp);
+	/* A direct read may end in an interrupt. */
+	flags = u64_stats_update_begin_irqsave(&stats->syncp);
 	u64_stats_add(&stats->n[counter], n);
-	u64_stats_update_end(&stats->syncp);
+	u64_stats_update_end_irqrestore(&stats->syncp, flags);
 	put_cpu_ptr(od->stats);
 }
 
@@ -644,6 +652,8 @@ cachefiles_od_object_get(struct cachefiles_od_object *object)
 /* ondemand_object.c */
 void cachefiles_od_object_prepare_full(struct cachefiles_od_object *object);
 void cachefiles_od_object_tell_full(struct cachefiles_od_object *object);
+void cachefiles_od_trouble(struct cachefiles_od_object *object, enum cachefiles_od_counter what,
+			   int error);
 void cachefiles_od_complain(struct cachefiles_od_object *object, const char *what, int error);
 int cachefiles_od_object_open(struct cachefiles_od_object *object);
 void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,

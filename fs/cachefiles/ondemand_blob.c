@@ -40,20 +40,29 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 			scoped_with_creds(cachefiles_od(object)->cred)
 				ret = vfs_iocb_iter_read(object->file, &kiocb, to);
 		}
-		if (ret < 0)
-			return ret;
 		/* The file was made this long: somebody has cut it. */
 		if (!ret)
-			return -EIO;
+			ret = -EIO;
+		if (ret < 0)
+			goto failed;
 		done += ret;
 	}
+	ret = -EIO;
 	if (cachefiles_store_suspect(object, trust))
-		return -EIO;
+		goto failed;
 	if (pad) {
 		iov_iter_reexpand(to, pad);
 		done += iov_iter_zero(pad, to);
 	}
 	return done;
+
+failed:
+	/* A task that is killed reads again, or nobody wants it. */
+	if (ret != -EINTR) {
+		cachefiles_od_trouble(object, CACHEFILES_OD_DISK_ERRORS, ret);
+		cachefiles_od_complain(object, "its cache file can't be read", ret);
+	}
+	return ret;
 }
 
 /**
@@ -88,6 +97,8 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 
 	if ((ret >= 0 && ret != op->len) || cachefiles_store_suspect(op->object, op->trust))
 		ret = -EIO;
+	if (ret < 0)
+		cachefiles_od_trouble(op->object, CACHEFILES_OD_DISK_ERRORS, ret);
 	cachefiles_direct_put(op);
 	cachefiles_blob_end_read(iocb, ret);
 }

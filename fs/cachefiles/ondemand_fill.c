@@ -132,8 +132,11 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 
 		if (!present) {
 			n = cachefiles_fill_file(object, pos + done, buf + done, n);
-			if (n < 0)
+			if (n < 0) {
+				cachefiles_od_trouble(object, CACHEFILES_OD_FILL_ERRORS, n);
+				cachefiles_od_complain(object, "it can't be filled", n);
 				return done ?: n;
+			}
 			cachefiles_fill_mark(object, pos + done, buf + done, n, ended);
 		}
 		done += n;

@@ -17,6 +17,21 @@ static void cachefiles_od_set_state(struct cachefiles_od_object *object,
 }
 
 /**
+ * cachefiles_od_trouble - count what went wrong, and trace it
+ * @object: the object
+ * @what: the counter
+ * @error: negative errno
+ *
+ * Context: any.
+ */
+void cachefiles_od_trouble(struct cachefiles_od_object *object, enum cachefiles_od_counter what,
+			   int error)
+{
+	cachefiles_od_count(cachefiles_od(object), what, 1);
+	trace_cachefiles_od_trouble(object, what, error);
+}
+
+/**
  * cachefiles_od_complain - have the log say why reads of an object fail
  * @object: the object
  * @what: what its daemon does, or its disk
@@ -301,13 +316,20 @@ static void cachefiles_od_object_ask_again(struct cachefiles_od_object *object,
 int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size)
 {
 	struct cachefiles_od_object *object = req->object;
+	bool again = READ_ONCE(object->size) >= 0;
 	int error = size < 0 ? size : cachefiles_store_set_size(object, size);
 
 	/* That the answering task was killed is no answer. */
-	if (size >= 0 && error == -EINTR)
+	if (size >= 0 && error == -EINTR) {
 		cachefiles_od_object_ask_again(object, req);
-	else
+	} else {
+		if (error)
+			cachefiles_od_trouble(object, CACHEFILES_OD_OPEN_FAILS, error);
+		/* The first time it is what mount(2) returns. */
+		if (error && again)
+			cachefiles_od_complain(object, "it can't be opened again", error);
 		cachefiles_od_object_end_open(object, req, error);
+	}
 	cachefiles_req_put(req);
 	return size < 0 ? 0 : error;
 }

@@ -84,23 +84,27 @@ static void cachefiles_od_show(struct seq_file *m, struct cachefiles_ondemand *o
 	seq_printf(m, " daemon=%s pending=%u max_pending=%u\n",
 		   READ_ONCE(od->cache) ? "bound" : READ_ONCE(od->parked) ? "awaited" : "none",
 		   READ_ONCE(od->reqs.nr_live), READ_ONCE(od->reqs.max_live));
-	seq_printf(m, "  reads hits=%llu misses=%llu joined=%llu errors=%llu filled_bytes=%llu\n",
+	seq_printf(m, "  reads hits=%llu misses=%llu joined=%llu errors=%llu filled_bytes=%llu disk_errors=%llu\n",
 		   cachefiles_od_sum(od, CACHEFILES_OD_HITS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_MISSES),
 		   cachefiles_od_sum(od, CACHEFILES_OD_JOINED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_ERRORS),
-		   cachefiles_od_sum(od, CACHEFILES_OD_FILLED_BYTES));
-	seq_printf(m, "  daemon binds=%llu expiries=%llu opens=%llu resent=%llu read_fails=%llu empty_reads=%llu\n",
+		   cachefiles_od_sum(od, CACHEFILES_OD_FILLED_BYTES),
+		   cachefiles_od_sum(od, CACHEFILES_OD_DISK_ERRORS));
+	seq_printf(m, "  daemon binds=%llu expiries=%llu opens=%llu resent=%llu read_fails=%llu empty_reads=%llu open_fails=%llu\n",
 		   cachefiles_od_sum(od, CACHEFILES_OD_BINDS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_EXPIRIES),
 		   cachefiles_od_sum(od, CACHEFILES_OD_OPENS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_RESENT),
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_FAILS),
-		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTY_READS));
-	seq_printf(m, "  space completed=%llu no_space=%llu culled=%llu\n",
+		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTY_READS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_OPEN_FAILS));
+	seq_printf(m, "  space completed=%llu no_space=%llu culled=%llu fill_errors=%llu lost=%llu\n",
 		   cachefiles_od_sum(od, CACHEFILES_OD_COMPLETED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_NO_SPACE),
-		   cachefiles_od_sum(od, CACHEFILES_OD_CULLED));
+		   cachefiles_od_sum(od, CACHEFILES_OD_CULLED),
+		   cachefiles_od_sum(od, CACHEFILES_OD_FILL_ERRORS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_LOST));
 	seq_puts(m, "  waits");
 	for (i = 0; i < CACHEFILES_OD_NR_WAITS; i++)
 		seq_printf(m, " %s=%llu", cachefiles_wait_classes[i],

@@ -52,17 +52,23 @@ int cachefiles_ondemand_set_limits(struct cachefiles_cache *cache, const struct 
  * there is too little.
  *
  * Context: may sleep.
- * Return: 0, or -ENOSPC below the cache's "bstop" or "fstop" limit.
+ * Return: 0; -ENOSPC below the cache's "bstop" or "fstop" limit; or an error of
+ * the file system.
  */
 int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes)
 {
 	bool was_short = READ_ONCE(od->is_short), is_short;
+	int ret = 0;
 
 	if (atomic64_add_return(bytes, &od->unchecked) < CACHEFILES_SPACE_STEP)
 		return 0;
 	guard(rwsem_read)(&od->attach_sem);
-	is_short = od->cache && cachefiles_has_space(od->cache, 0, bytes >> od->cache->bshift,
-						     cachefiles_has_space_for_write) < 0;
+	if (od->cache)
+		ret = cachefiles_has_space(od->cache, 0, bytes >> od->cache->bshift,
+					   cachefiles_has_space_for_write);
+	if (ret < 0 && ret != -ENOBUFS)
+		return ret;
+	is_short = ret < 0;
 	WRITE_ONCE(od->is_short, is_short);
 	if (!is_short) {
 		atomic64_set(&od->unchecked, 0);

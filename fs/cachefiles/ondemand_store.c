@@ -226,8 +226,9 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 	if (dentry != ERR_PTR(-ENOENT) || !create)
 		return dentry;
 
-	if (cachefiles_has_space(od->cache, 1, 0, cachefiles_has_space_for_create) < 0)
-		return ERR_PTR(-ENOSPC);
+	ret = cachefiles_has_space(od->cache, 1, 0, cachefiles_has_space_for_create);
+	if (ret < 0)
+		return ERR_PTR(ret == -ENOBUFS ? -ENOSPC : ret);
 	ret = mnt_want_write(od->mnt);
 	if (ret)
 		return ERR_PTR(ret);
@@ -568,30 +569,35 @@ static bool cachefiles_store_has_failed(struct cachefiles_od_object *object)
 
 /*
  * Write back what has been marked present since the last time, in one pass: what
- * is filled behind it has queued the next.
+ * is filled behind it has queued the next.  The map that this pass writes goes to
+ * the disk with the data of the next one, or after the same delay without any; at
+ * once if this is the @last.
  *
  * Return: 0, also if there is more to do later; or an error if the file system
  * has lost what was written to it.
  */
 static int cachefiles_store_flush(struct cachefiles_od_object *object,
-				  struct cachefiles_flush *flush)
+				  struct cachefiles_flush *flush, bool last)
 {
+	bool first = true;
 	int ret;
 
 	flush->next = 0;
-	for (;;) {
+	for (;; first = false) {
 		unsigned int i;
 
 		cachefiles_store_collect(object, flush);
-		if (!flush->nr && !cachefiles_store_has_failed(object))
+		if (!flush->nr && !cachefiles_store_has_failed(object) &&
+		    !(object->map_unsynced && (first || last)))
 			break;
-		ret = cachefiles_inject_write_error() ?:
-			vfs_fsync_range(object->file, 0, cachefiles_data_end(object->size) - 1, 1);
+		/* All of the file: the data of these chunks, and the chunks before. */
+		ret = cachefiles_inject_write_error() ?: vfs_fsync(object->file, 1);
 		if (ret) {
 			cachefiles_store_mark_dirty(object, flush);
 			return ret;
 		}
 		WRITE_ONCE(object->wb_err, READ_ONCE(object->file->f_wb_err));
+		object->map_unsynced = flush->nr;
 		for (i = 0; i < flush->nr; i++) {
 			loff_t pos = cachefiles_store_map_pos(object, flush->index[i]);
 
@@ -606,8 +612,14 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 
 	/* In this order: what made it full was marked before. */
 	if (!smp_load_acquire(&object->full) ||
-	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
-	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
+	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY)) {
+		if (object->map_unsynced && !last)
+			cachefiles_store_flush_soon(object, CACHEFILES_FLUSH_DELAY);
+		return 0;
+	}
+	/* The daemon may let go of what it is told of, so that has to be safe. */
+	if (cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL) ||
+	    vfs_fsync(object->file, 0))
 		return 0;
 	/* Who sees it may trust the disk: cachefiles_store_trust(). */
 	smp_store_release(&object->stored_full, true);
@@ -631,6 +643,7 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
 	void *entry;
 
 	lockdep_assert_held(&object->fill_mutex);
+	cachefiles_od_trouble(object, CACHEFILES_OD_LOST, error);
 	pr_err_ratelimited("writing back %s/%s failed (%d): what was not safe is missing again\n",
 			   object->volume->key, object->key, error);
 	xa_for_each_marked(&object->map.chunks, index, entry, CACHEFILES_MAP_DIRTY) {
@@ -701,7 +714,7 @@ static void cachefiles_store_flush_object(struct cachefiles_od_object *object, b
 	flush = kvmalloc_obj(*flush);
 	if (!flush)
 		return;
-	error = cachefiles_store_flush(object, flush);
+	error = cachefiles_store_flush(object, flush, locked);
 	kvfree(flush);
 	if (!error)
 		return;

@@ -42,7 +42,7 @@ static void cachefiles_ondemand_watch_work(struct work_struct *work)
 			od->root,
 			READ_ONCE(od->cache) ? "the daemon is slow" : "there is no daemon",
 			req->object->volume->key, req->object->key, age,
-			READ_ONCE(od->reqs.nr_live) - 1);
+			max(READ_ONCE(od->reqs.nr_live), 1) - 1);
 	}
 	cachefiles_ondemand_watch(od);
 	cachefiles_req_put(req);

@@ -27,6 +27,10 @@ TRACE_DEFINE_ENUM(CACHEFILES_OD_UNBOUND);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_PARKED);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_EXPIRED);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_NO_SPACE_LEFT);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_OPEN_FAILS);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_FILL_ERRORS);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_DISK_ERRORS);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_LOST);
 
 #define show_od_opcode(value)				\
 	__print_symbolic(value,				\
@@ -58,6 +62,13 @@ TRACE_DEFINE_ENUM(CACHEFILES_OD_NO_SPACE_LEFT);
 		{ CACHEFILES_OD_PARKED,	"parked" },	\
 		{ CACHEFILES_OD_EXPIRED,	"expired" },	\
 		{ CACHEFILES_OD_NO_SPACE_LEFT,	"no space" })
+
+#define show_od_trouble(value)				\
+	__print_symbolic(value,				\
+		{ CACHEFILES_OD_OPEN_FAILS,	"open" },	\
+		{ CACHEFILES_OD_FILL_ERRORS,	"fill" },	\
+		{ CACHEFILES_OD_DISK_ERRORS,	"disk" },	\
+		{ CACHEFILES_OD_LOST,	"lost" })
 
 TRACE_EVENT(cachefiles_od_cache,
 	TP_PROTO(const struct cachefiles_ondemand *od, unsigned int event),
@@ -106,6 +117,29 @@ TRACE_EVENT(cachefiles_od_read_fail,
 
 	TP_printk("%s/%s id=%u error=%d granules=%lu-%lu", __get_str(volume),
 		  __get_str(key), __entry->id, __entry->error, __entry->first, __entry->last)
+);
+
+TRACE_EVENT(cachefiles_od_trouble,
+	TP_PROTO(const struct cachefiles_od_object *object, unsigned int what, int error),
+
+	TP_ARGS(object, what, error),
+
+	TP_STRUCT__entry(
+		__string(volume,	object->volume->key)
+		__string(key,		object->key)
+		__field(u8,		what)
+		__field(int,		error)
+	),
+
+	TP_fast_assign(
+		__assign_str(volume);
+		__assign_str(key);
+		__entry->what		= what;
+		__entry->error		= error;
+	),
+
+	TP_printk("%s/%s %s error=%d", __get_str(volume), __get_str(key),
+		  show_od_trouble(__entry->what), __entry->error)
 );
 
 TRACE_EVENT(cachefiles_od_req,

@@ -11,6 +11,7 @@
 #include <sys/syscall.h>
 
 #include "kselftest_harness.h"
+#include "observe.h"
 #include "scene.h"
 
 FIXTURE(abi)
@@ -168,26 +169,6 @@ TEST_F(abi, bound_and_idle)
 	EXPECT_EQ(0, cf_readable(self->env.dev, 0));
 }
 
-/* Counters, for each cache that is bound. */
-/* A number of /proc/fs/fscache/ondemand, of the only cache; -1 if there is none. */
-static long long counter(const char *name)
-{
-	char buf[8192], *at;
-	ssize_t n;
-	int fd;
-
-	fd = open("/proc/fs/fscache/ondemand", O_RDONLY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	n = read(fd, buf, sizeof(buf) - 1);
-	close(fd);
-	if (n < 0)
-		return -errno;
-	buf[n] = 0;
-	at = strstr(buf, name);
-	return at ? atoll(at + strlen(name)) : -1;
-}
-
 /* What is counted is what happens. */
 TEST_F(abi, statistics)
 {
@@ -199,33 +180,33 @@ TEST_F(abi, statistics)
 	ASSERT_EQ(0, img_simple(&s.img, 256 << 10));
 	ASSERT_EQ(0, cf_bind(&s.env, "ondemand"));
 	self->env.dev = s.env.dev;
-	EXPECT_EQ(0, counter(" opens="));
+	EXPECT_EQ(0, ob_counter(" opens="));
 	ASSERT_EQ(0, scene_mount(&s, "m", "fsid=img"));
-	EXPECT_EQ(1, counter(" opens="));
-	EXPECT_LT(0, counter(" filled_bytes="));
-	EXPECT_EQ(0, counter(" pending="));
-	EXPECT_EQ(0, counter(" errors="));
+	EXPECT_EQ(1, ob_counter(" opens="));
+	EXPECT_LT(0, ob_counter(" filled_bytes="));
+	EXPECT_EQ(0, ob_counter(" pending="));
+	EXPECT_EQ(0, ob_counter(" errors="));
 
 	ASSERT_EQ(0, scene_read_start(&s, &t[0], 0, 100));
 	ASSERT_EQ(0, scene_expect_read(&s, &m, 0));
-	EXPECT_LT(0, counter(" misses="));
-	EXPECT_LT(0, counter(" pending="));
-	EXPECT_EQ(m.id, counter("request id="));
+	EXPECT_LT(0, ob_counter(" misses="));
+	EXPECT_LT(0, ob_counter(" pending="));
+	EXPECT_EQ(m.id, ob_counter("request id="));
 	ASSERT_EQ(0, cf_fail(s.fd, m.id, -EIO));
-	EXPECT_EQ(1, counter(" read_fails="));
-	EXPECT_LT(0, counter(" errors="));
-	EXPECT_EQ(0, counter(" empty_reads="));
+	EXPECT_EQ(1, ob_counter(" read_fails="));
+	EXPECT_LT(0, ob_counter(" errors="));
+	EXPECT_EQ(0, ob_counter(" empty_reads="));
 	EXPECT_EQ(0, scene_serve(&s, &t[0]));
 	cf_wait(&t[0], WAIT_MS);
 	ASSERT_EQ(0, cf_fill(s.fd, s.img.data, 0, s.img.size));
-	EXPECT_EQ((long long)s.img.size, counter(" filled_bytes="));
+	EXPECT_EQ((long long)s.img.size, ob_counter(" filled_bytes="));
 	ASSERT_EQ(0, cf_drop_caches());
 	EXPECT_EQ(100, cf_read(&s.env, SCENE_FILE, 0, 100, buf));
-	EXPECT_LT(0, counter(" hits="));
-	EXPECT_EQ(1, counter(" completed="));
-	EXPECT_EQ(1, counter(" binds="));
-	EXPECT_EQ(0, counter(" resent="));
-	EXPECT_EQ(0, counter(" expiries="));
+	EXPECT_LT(0, ob_counter(" hits="));
+	EXPECT_EQ(1, ob_counter(" completed="));
+	EXPECT_EQ(1, ob_counter(" binds="));
+	EXPECT_EQ(0, ob_counter(" resent="));
+	EXPECT_EQ(0, ob_counter(" expiries="));
 	close(s.fd);
 }
 
