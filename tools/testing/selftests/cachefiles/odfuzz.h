@@ -110,6 +110,7 @@ struct fz_shared {
 	char			tmp[128];	/* where the mount points are */
 	__u64			features;
 	pid_t			session;
+	int			round_s;	/* how long this round is */
 	int			stop;		/* the round is over */
 	int			nr_whys;
 	int			failed;

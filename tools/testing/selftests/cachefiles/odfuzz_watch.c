@@ -183,7 +183,7 @@ static void watch_sleeper(int pid, int tid, char state, bool ours, const char *n
 	__u64 now = cf_now_ms(), switches = 0, n;
 	struct sleeper *s, *free = NULL;
 	char path[100], buf[4000], *p;
-	int limit = fz->opt.limit + fz->opt.round;
+	int limit = fz->opt.limit + fz->round_s;
 
 	if (!ours || state != 'D')
 		return;
