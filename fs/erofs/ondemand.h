@@ -135,10 +135,8 @@ static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
 {
 }
 
-static inline void erofs_ondemand_put_real(struct inode *inode)
-{
-	iput(inode);
-}
+/* No function: not even the order of instructions is another one without us. */
+#define erofs_ondemand_put_real(inode)	iput(inode)
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
 {
