@@ -449,7 +449,6 @@ struct cachefiles_failure {
  * @partial: unfinished granules, or NULL
  * @next_partial: the slot to reuse next
  * @flush_work: writes the map back; closes the file of a dropped object
- * @map_unsynced: chunks of the map were written behind the last fsync; of @flush_work
  * @key_hash: fscache's hash of volume and key, fixes the place on disk
  * @key_size: bytes in @key, its NUL included
  * @key: the cookie key
@@ -493,7 +492,6 @@ struct cachefiles_od_object {
 	unsigned int			next_partial;
 
 	struct delayed_work		flush_work;
-	bool				map_unsynced;
 	u32				key_hash;
 	u8				key_size;
 	char				key[] __counted_by(key_size);

@@ -569,35 +569,30 @@ static bool cachefiles_store_has_failed(struct cachefiles_od_object *object)
 
 /*
  * Write back what has been marked present since the last time, in one pass: what
- * is filled behind it has queued the next.  The map that this pass writes goes to
- * the disk with the data of the next one, or after the same delay without any; at
- * once if this is the @last.
+ * is filled behind it has queued the next.
  *
  * Return: 0, also if there is more to do later; or an error if the file system
  * has lost what was written to it.
  */
 static int cachefiles_store_flush(struct cachefiles_od_object *object,
-				  struct cachefiles_flush *flush, bool last)
+				  struct cachefiles_flush *flush)
 {
-	bool first = true;
 	int ret;
 
 	flush->next = 0;
-	for (;; first = false) {
+	for (;;) {
 		unsigned int i;
 
 		cachefiles_store_collect(object, flush);
-		if (!flush->nr && !cachefiles_store_has_failed(object) &&
-		    !(object->map_unsynced && (first || last)))
+		if (!flush->nr && !cachefiles_store_has_failed(object))
 			break;
-		/* All of the file: the data of these chunks, and the chunks before. */
-		ret = cachefiles_inject_write_error() ?: vfs_fsync(object->file, 1);
+		ret = cachefiles_inject_write_error() ?:
+			vfs_fsync_range(object->file, 0, cachefiles_data_end(object->size) - 1, 1);
 		if (ret) {
 			cachefiles_store_mark_dirty(object, flush);
 			return ret;
 		}
 		WRITE_ONCE(object->wb_err, READ_ONCE(object->file->f_wb_err));
-		object->map_unsynced = flush->nr;
 		for (i = 0; i < flush->nr; i++) {
 			loff_t pos = cachefiles_store_map_pos(object, flush->index[i]);
 
@@ -612,14 +607,8 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 
 	/* In this order: what made it full was marked before. */
 	if (!smp_load_acquire(&object->full) ||
-	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY)) {
-		if (object->map_unsynced && !last)
-			cachefiles_store_flush_soon(object, CACHEFILES_FLUSH_DELAY);
-		return 0;
-	}
-	/* The daemon may let go of what it is told of, so that has to be safe. */
-	if (cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL) ||
-	    vfs_fsync(object->file, 0))
+	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
+	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
 		return 0;
 	/* Who sees it may trust the disk: cachefiles_store_trust(). */
 	smp_store_release(&object->stored_full, true);
@@ -714,7 +703,7 @@ static void cachefiles_store_flush_object(struct cachefiles_od_object *object, b
 	flush = kvmalloc_obj(*flush);
 	if (!flush)
 		return;
-	error = cachefiles_store_flush(object, flush, locked);
+	error = cachefiles_store_flush(object, flush);
 	kvfree(flush);
 	if (!error)
 		return;

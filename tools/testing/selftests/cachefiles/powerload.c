@@ -116,11 +116,13 @@ static void *reader(void *arg)
 	return NULL;
 }
 
-/* What the cache file has, it is to have for ever, now that it has been fsynced. */
-static void claim(struct blob *b)
+/* What the cache file has, it is to have for ever once it has been fsynced. */
+static void claim(struct blob *b, int fd)
 {
 	__u64 i, first;
 
+	if (fsync(fd) < 0)
+		die("fsync of %s: %s", b->name, strerror(errno));
 	for (i = 0; i < b->nr; i++) {
 		if (!b->present[i] || b->safe[i])
 			continue;
@@ -132,11 +134,8 @@ static void claim(struct blob *b)
 	fflush(stdout);
 }
 
-/*
- * What was filled before @before_ms has to be there; and all that is there is safe
- * if the kernel has @closed the file, or if it is fsynced here.
- */
-static void look_and_claim(struct blob *b, __u64 before_ms, bool closed)
+/* What was filled before @before_ms has to be there. */
+static void look_and_claim(struct blob *b, __u64 before_ms)
 {
 	int fd = look(b);
 	__u64 i;
@@ -149,14 +148,12 @@ static void look_and_claim(struct blob *b, __u64 before_ms, bool closed)
 			    (unsigned long long)i, b->name,
 			    (unsigned long long)(cf_now_ms() - ms));
 	}
-	if (!closed && !b->quiet && fsync(fd) < 0)
-		die("fsync of %s: %s", b->name, strerror(errno));
-	if (closed || !b->quiet)
-		claim(b);
+	if (!b->quiet)
+		claim(b, fd);
 	close(fd);
 }
 
-/* A drop does not wait for the delay: all is on the disk when the file is closed. */
+/* A drop does not wait for the delay: all is in the file when it is closed. */
 static void remount(struct blob *b)
 {
 	__u64 before = cf_now_ms();
@@ -165,7 +162,7 @@ static void remount(struct blob *b)
 		return;
 	if (cachefile_wait_closed(env.dev, env.root, b->name))
 		die("%s stays in use", b->name);
-	look_and_claim(b, before, true);
+	look_and_claim(b, before);
 	mount_blob(b);
 }
 
@@ -213,7 +210,7 @@ void load(unsigned int seed)
 			b = &blobs[draw(&seed) % SMALL];
 			fill(b, 0, b->img.size);
 		} else if (b->mounted && now > b->due_ms) {
-			look_and_claim(b, now > LATE_MS ? now - LATE_MS : 0, false);
+			look_and_claim(b, now > LATE_MS ? now - LATE_MS : 0);
 			b->due_ms = now + 500 + draw(&seed) % 4000;
 		}
 		usleep(draw(&seed) % 200000);
