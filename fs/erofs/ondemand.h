@@ -63,7 +63,7 @@ static inline bool erofs_ondemand_begin_share(struct erofs_sb_info *sbi)
 static inline void erofs_ondemand_put_real(struct inode *inode)
 {
 	struct erofs_sb_info *sbi = EROFS_I_SB(inode);
-	/* Of other kinds of mounts nothing is kept by the inode. */
+	/* To be known before: a superblock that does not count may go with the inode. */
 	bool counted = erofs_is_ondemand(sbi);
 
 	iput(inode);
