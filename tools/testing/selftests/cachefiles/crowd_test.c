@@ -27,13 +27,17 @@ struct opened {
 	int	fd;
 };
 
+struct server {
+	struct img	img;
+	struct opened	opened[NR];
+	int		nr_open;
+	int		nr_close;
+};
+
 FIXTURE(crowd)
 {
 	struct cf_env env;
-	struct img img;
-	struct opened opened[NR];
-	int nr_opened;
-	int nr_close;
+	struct server srv;
 };
 
 FIXTURE_VARIANT(crowd)
@@ -50,7 +54,7 @@ FIXTURE_SETUP(crowd)
 
 	ASSERT_EQ(0, setrlimit(RLIMIT_NOFILE, &many));
 	ASSERT_EQ(0, cf_env_init(&self->env));
-	ASSERT_EQ(0, img_simple(&self->img, FILE_SIZE));
+	ASSERT_EQ(0, img_simple(&self->srv.img, FILE_SIZE));
 	ASSERT_EQ(0, cf_bind(&self->env, "ondemand"));
 }
 
@@ -142,29 +146,30 @@ static long crowd_run(void *arg, struct cf_out *out)
 	return c->error;
 }
 
-static int serve(FIXTURE_DATA(crowd) *self, const struct cf_msg *m)
+static int serve(struct server *srv, const struct cf_msg *m)
 {
 	int i;
 
-	for (i = 0; i < self->nr_opened && self->opened[i].object != m->object; i++)
+	for (i = 0; i < srv->nr_open && srv->opened[i].object != m->object; i++)
 		;
-	if (i == self->nr_opened)
+	if (i == srv->nr_open)
 		return -EPROTO;
 	if (m->op == CACHEFILES_OP_READ)
-		return cf_fill(self->opened[i].fd, self->img.data, m->off, m->size) ?:
-		       cf_complete(self->opened[i].fd, m->id);
+		return cf_fill(srv->opened[i].fd, srv->img.data, m->off, m->size) ?:
+		       cf_complete(srv->opened[i].fd, m->id);
 	if (m->op != CACHEFILES_OP_CLOSE)
 		return -EPROTO;
-	self->nr_close++;
-	return close(self->opened[i].fd);
+	srv->nr_close++;
+	return close(srv->opened[i].fd);
 }
 
 TEST_F_TIMEOUT(crowd, mount_all_at_once, 2800)
 {
+	struct server *srv = &self->srv;
 	struct crowd c = {
 		.env = &self->env,
 		.nr = cf_rounds(USUAL, NR),
-		.content = self->img.data + self->img.file[0].pos,
+		.content = srv->img.data + srv->img.file[0].pos,
 	};
 	__u64 end = cf_now_ms() + LIMIT_MS;
 	static __u32 waiting[NR];
@@ -179,11 +184,11 @@ TEST_F_TIMEOUT(crowd, mount_all_at_once, 2800)
 	for (i = 0; i < c.blobs; i++) {
 		ASSERT_EQ(0, cf_expect(self->env.dev, &m, CACHEFILES_OP_OPEN));
 		waiting[i] = m.id;
-		self->opened[self->nr_opened++] = (struct opened){ m.object, m.fd };
+		srv->opened[srv->nr_open++] = (struct opened){ m.object, m.fd };
 	}
 	EXPECT_EQ(0, cf_quiet(self->env.dev, QUIET_MS));
 	for (i = 0; i < c.blobs; i++)
-		ASSERT_EQ(0, cf_copen(self->env.dev, waiting[i], self->img.size));
+		ASSERT_EQ(0, cf_copen(self->env.dev, waiting[i], srv->img.size));
 
 	while (cf_running(&t, 0)) {
 		ASSERT_GT(end, cf_now_ms());
@@ -191,14 +196,14 @@ TEST_F_TIMEOUT(crowd, mount_all_at_once, 2800)
 		if (ret == -ETIME)
 			continue;
 		ASSERT_EQ(0, ret);
-		ASSERT_EQ(0, serve(self, &m));
+		ASSERT_EQ(0, serve(srv, &m));
 	}
 	EXPECT_EQ(0, cf_wait(&t, 0));
 	ksft_print_msg("%d mounts came and went in %llu ms\n", c.nr,
 		       (unsigned long long)(cf_now_ms() + LIMIT_MS - end));
-	while (self->nr_close < c.blobs) {
+	while (srv->nr_close < c.blobs) {
 		ASSERT_EQ(0, cf_next(self->env.dev, &m, WAIT_MS));
-		ASSERT_EQ(0, serve(self, &m));
+		ASSERT_EQ(0, serve(srv, &m));
 	}
 	EXPECT_EQ(0, cf_quiet(self->env.dev, QUIET_MS));
 }
