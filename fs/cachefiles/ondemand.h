@@ -198,6 +198,16 @@ static inline struct cachefiles_req *cachefiles_req_get(struct cachefiles_req *r
 /* How many classes the time that reads wait is counted in. */
 #define CACHEFILES_OD_NR_WAITS	6
 
+/* Why reads of an object fail, each in the log once. */
+enum cachefiles_od_complaint {
+	CACHEFILES_OD_NOT_REOPENED,
+	CACHEFILES_OD_FD_CLOSED,
+	CACHEFILES_OD_NOT_FETCHED,
+	CACHEFILES_OD_ANSWERED_EMPTY,
+	CACHEFILES_OD_NOT_FILLED,
+	CACHEFILES_OD_UNREADABLE,
+};
+
 /* What an instance counts. */
 enum cachefiles_od_counter {
 	CACHEFILES_OD_HITS,		/* reads served from the cache file at once */
@@ -424,7 +434,7 @@ struct cachefiles_failure {
  * @fd_live: the daemon has the fd that was sent with @object_id
  * @announced: the daemon has to be told when the object is dropped
  * @full: everything is present; read without the lock
- * @complained: the log has why its reads fail; until something is filled
+ * @complained: enum cachefiles_od_complaint, BIT() of what the log has; none after a fill
  * @object_id: what the daemon knows it by
  * @size: bytes, -1 until the daemon has told; set once, read without the lock
  * @open_req: the OPEN in flight while OPENING
@@ -465,7 +475,7 @@ struct cachefiles_od_object {
 	bool				fd_live;
 	bool				announced;
 	bool				full;
-	bool				complained;
+	u8				complained;
 	u32				object_id;
 	loff_t				size;
 	struct cachefiles_req		*open_req;
@@ -652,7 +662,8 @@ void cachefiles_od_object_prepare_full(struct cachefiles_od_object *object);
 void cachefiles_od_object_tell_full(struct cachefiles_od_object *object);
 void cachefiles_od_trouble(struct cachefiles_od_object *object, enum cachefiles_od_counter what,
 			   int error);
-void cachefiles_od_complain(struct cachefiles_od_object *object, const char *what, int error);
+void cachefiles_od_complain(struct cachefiles_od_object *object,
+			    enum cachefiles_od_complaint what, int error);
 int cachefiles_od_object_open(struct cachefiles_od_object *object);
 void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
 				     struct cachefiles_req *req);

@@ -60,7 +60,7 @@ failed:
 	/* A task that is killed reads again, or nobody wants it. */
 	if (ret != -EINTR) {
 		cachefiles_od_trouble(object, CACHEFILES_OD_DISK_ERRORS, ret);
-		cachefiles_od_complain(object, "its cache file can't be read", ret);
+		cachefiles_od_complain(object, CACHEFILES_OD_UNREADABLE, ret);
 	}
 	return ret;
 }

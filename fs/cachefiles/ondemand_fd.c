@@ -84,7 +84,7 @@ static int cachefiles_odfd_answer(struct cachefiles_odfd *odfd, u32 msg_id, int 
 	if (error) {
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_FAILS, 1);
 		trace_cachefiles_od_read_fail(object, req, error);
-		cachefiles_od_complain(object, "the daemon can't fill it", error);
+		cachefiles_od_complain(object, CACHEFILES_OD_NOT_FETCHED, error);
 	}
 	req->end(req, error);
 	cachefiles_req_put(req);

@@ -162,7 +162,7 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 			return;
 		added = cachefiles_map_set(&object->map, first, last);
 		object->nr_fruitless = 0;
-		object->complained = false;
+		object->complained = 0;
 		if (cachefiles_map_full(&object->map)) {
 			/* Whoever sees it finds the data: cachefiles_od_present(). */
 			smp_store_release(&object->full, true);
@@ -363,7 +363,7 @@ void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 	if (!error && first <= last)
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_EMPTY_READS, 1);
 	if (complain)
-		cachefiles_od_complain(object, "READs are answered without their data", -EIO);
+		cachefiles_od_complain(object, CACHEFILES_OD_ANSWERED_EMPTY, -EIO);
 	if (submitted)
 		cachefiles_ondemand_kick(cachefiles_od(object));
 	cachefiles_fetch_finish(&ended);

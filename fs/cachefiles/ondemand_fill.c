@@ -107,6 +107,13 @@ static size_t cachefiles_fill_run(struct cachefiles_od_object *object, loff_t po
 	return min_t(u64, len, ((u64)next << CACHEFILES_GRANULE_SHIFT) - pos);
 }
 
+/* The cache's file system does not take it. */
+static void cachefiles_fill_refused(struct cachefiles_od_object *object, int error)
+{
+	cachefiles_od_trouble(object, CACHEFILES_OD_FILL_ERRORS, error);
+	cachefiles_od_complain(object, CACHEFILES_OD_NOT_FILLED, error);
+}
+
 /* Write what is missing of @buf; how much of it is present or written now. */
 static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t pos, void *buf,
 				     size_t len, struct list_head *ended)
@@ -133,8 +140,7 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 		if (!present) {
 			n = cachefiles_fill_file(object, pos + done, buf + done, n);
 			if (n < 0) {
-				cachefiles_od_trouble(object, CACHEFILES_OD_FILL_ERRORS, n);
-				cachefiles_od_complain(object, "it can't be filled", n);
+				cachefiles_fill_refused(object, n);
 				return done ?: n;
 			}
 			cachefiles_fill_mark(object, pos + done, buf + done, n, ended);
@@ -178,6 +184,9 @@ ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct 
 	if (!cachefiles_od_present(object, cachefiles_granule(pos),
 				   cachefiles_granule(pos + iov_iter_count(from) - 1))) {
 		ret = cachefiles_ondemand_check_space(cachefiles_od(object), iov_iter_count(from));
+		/* That the limits are reached has been told. */
+		if (ret && ret != -ENOSPC)
+			cachefiles_fill_refused(object, ret);
 		if (ret)
 			return ret;
 	}

@@ -31,27 +31,37 @@ void cachefiles_od_trouble(struct cachefiles_od_object *object, enum cachefiles_
 	trace_cachefiles_od_trouble(object, what, error);
 }
 
+static const char * const cachefiles_od_complaints[] = {
+	[CACHEFILES_OD_NOT_REOPENED]	= "it can't be opened again",
+	[CACHEFILES_OD_FD_CLOSED]	= "its fd is closed again and again",
+	[CACHEFILES_OD_NOT_FETCHED]	= "the daemon can't fill it",
+	[CACHEFILES_OD_ANSWERED_EMPTY]	= "READs are answered without their data",
+	[CACHEFILES_OD_NOT_FILLED]	= "it can't be filled",
+	[CACHEFILES_OD_UNREADABLE]	= "its cache file can't be read",
+};
+
 /**
  * cachefiles_od_complain - have the log say why reads of an object fail
  * @object: the object
  * @what: what its daemon does, or its disk
  * @error: what the readers get
  *
- * Once, until something of the object is filled again.
+ * Once for each @what, until something of the object is filled again.
  *
  * Context: any; not under the object's lock.
  */
-void cachefiles_od_complain(struct cachefiles_od_object *object, const char *what, int error)
+void cachefiles_od_complain(struct cachefiles_od_object *object,
+			    enum cachefiles_od_complaint what, int error)
 {
 	bool complained;
 
 	scoped_guard(spinlock, &object->lock) {
-		complained = object->complained;
-		object->complained = true;
+		complained = object->complained & BIT(what);
+		object->complained |= BIT(what);
 	}
 	if (!complained)
-		pr_warn_ratelimited("%s/%s: %s (%d)\n", object->volume->key, object->key, what,
-				    error);
+		pr_warn_ratelimited("%s/%s: %s (%d)\n", object->volume->key, object->key,
+				    cachefiles_od_complaints[what], error);
 }
 
 /* End READs that waited for an OPEN which did not give the daemon an fd. */
@@ -327,7 +337,7 @@ int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size)
 			cachefiles_od_trouble(object, CACHEFILES_OD_OPEN_FAILS, error);
 		/* The first time it is what mount(2) returns. */
 		if (error && again)
-			cachefiles_od_complain(object, "it can't be opened again", error);
+			cachefiles_od_complain(object, CACHEFILES_OD_NOT_REOPENED, error);
 		cachefiles_od_object_end_open(object, req, error);
 	}
 	cachefiles_req_put(req);
@@ -402,7 +412,7 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		cachefiles_req_put(read);
 	}
 	if (!list_empty(&failed))
-		cachefiles_od_complain(object, "its fd is closed again and again", -EIO);
+		cachefiles_od_complain(object, CACHEFILES_OD_FD_CLOSED, -EIO);
 	cachefiles_od_fail_held(object, &failed, -EIO);
 	if (req)
 		cachefiles_req_discard(req);

@@ -153,6 +153,25 @@ TEST_F_TIMEOUT(observe, empty_reads, 90)
 				  "erofs,img/img: READs are answered without their data (-5)"));
 }
 
+/* What has been told of one trouble does not hide another one. */
+TEST_F_TIMEOUT(observe, one_trouble_after_another, 90)
+{
+	struct bad_daemon failing = { CACHEFILES_OP_READ, fail };
+	struct bad_daemon empty = { CACHEFILES_OP_READ, answer_without };
+	struct scene *s = &self->s;
+	int i, lines;
+
+	for (i = 0; i < 2; i++) {
+		ASSERT_EQ(0, reads_fail(s, &failing, -ETIMEDOUT));
+		EXPECT_EQ(!i, ob_log_count(self->log,
+					   "erofs,img/img: the daemon can't fill it (-110)"));
+		ASSERT_EQ(0, reads_fail(s, &empty, -EIO));
+		lines = ob_log_count(self->log,
+				     "erofs,img/img: READs are answered without their data (-5)");
+		EXPECT_EQ(!i, lines);
+	}
+}
+
 TEST_F_TIMEOUT(observe, fills_fail, 90)
 {
 	struct scene *s = &self->s;
