@@ -135,6 +135,41 @@ TEST_F(fail, half_filled)
 	EXPECT_EQ(-ENOLINK, cf_wait(&t, PROMPT_MS));
 }
 
+/* Of two READs of one window one fails: what the other one brought is there. */
+TEST_F(fail, one_of_two)
+{
+	struct scene *s = &self->s;
+	__u64 pos = s->img.file[0].pos, half = FILE_SIZE / 2;
+	int failed = 0, filled = 0;
+	char buf[FILE_SIZE / 2];
+	struct cf_task t;
+	struct cf_msg m;
+
+	/* It divides the window. */
+	ASSERT_EQ(0, cf_fill(s->fd, s->img.data, pos + half, GRANULE));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	while (cf_running(&t, 0)) {
+		if (cf_next(s->env.dev, &m, 10))
+			continue;
+		ASSERT_EQ(CACHEFILES_OP_READ, m.op);
+		if (m.off < pos + half) {
+			ASSERT_GE(pos + half, m.off + m.size);
+			ASSERT_EQ(0, cf_fail(s->fd, m.id, -ENOLINK));
+			failed++;
+		} else {
+			ASSERT_EQ(0, cf_fill(s->fd, s->img.data, m.off, m.size));
+			ASSERT_EQ(0, cf_complete(s->fd, m.id));
+			filled++;
+		}
+	}
+	EXPECT_LT(0, failed);
+	EXPECT_EQ(1, filled);
+	EXPECT_EQ(-ENOLINK, cf_wait(&t, PROMPT_MS));
+	ASSERT_EQ(half, cf_read(&s->env, SCENE_FILE, half, half, buf));
+	EXPECT_EQ(0, memcmp(buf, s->img.data + pos + half, half));
+	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
+}
+
 /* What matches no READ, and what is no errno, changes nothing. */
 TEST_F(fail, wrong_answers)
 {
