@@ -1,86 +1,47 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * Memory that runs out at each point of each operation in turn: it fails with
- * an error or succeeds, and when it is done again without the fault all is
- * there.  The kernel fails the Nth allocation of the task, for all N.
+ * Memory that runs out at each point of what mounts and reads, in turn: there is
+ * an error or the right bytes, never anything else, and when it is done again
+ * without the fault it succeeds.
  */
 #include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 
 #include "kselftest_harness.h"
+#include "nomem.h"
 #include "odserver.h"
 #include "scene.h"
 
-#define FILE_SIZE	(256 << 10)
-#define MAX_NTH		3000
-#define DEBUG_DIR	"/sys/kernel/debug/"
+#define FILE_SIZE	(2048 << 10)
+#define PLAIN_SIZE	(2048 << 10)	/* before it is compressed */
 
-static int put(const char *path, const char *value)
-{
-	int fd = open(path, O_WRONLY | O_CLOEXEC), ret;
-
-	if (fd < 0)
-		return -errno;
-	ret = write(fd, value, strlen(value)) < 0 ? -errno : 0;
-	close(fd);
-	return ret;
-}
-
-/* Allocations that may sleep are the interesting ones. */
-static int faults_init(void)
-{
-	return put(DEBUG_DIR "failslab/ignore-gfp-wait", "N") ?:
-	       put(DEBUG_DIR "failslab/verbose", "0") ?:
-	       put(DEBUG_DIR "fail_page_alloc/ignore-gfp-wait", "N") ?:
-	       put(DEBUG_DIR "fail_page_alloc/ignore-gfp-highmem", "N") ?:
-	       put(DEBUG_DIR "fail_page_alloc/min-order", "0") ?:
-	       put(DEBUG_DIR "fail_page_alloc/verbose", "0");
-}
-
-/* Open beforehand, so that to begin and to end costs no memory. */
-static int nth_open(void)
-{
-	return open("/proc/thread-self/fail-nth", O_RDWR | O_CLOEXEC);
-}
-
-static void nth_begin(int fd, int nth)
-{
-	char buf[16];
-
-	if (pwrite(fd, buf, snprintf(buf, sizeof(buf), "%d", nth), 0) < 0)
-		perror("fail-nth");
-}
-
-/* Whether there was a fault. */
-static bool nth_end(int fd)
-{
-	char buf[16] = "";
-	bool faulted = pread(fd, buf, sizeof(buf) - 1, 0) > 0 && !atoi(buf);
-
-	nth_begin(fd, 0);
-	return faulted;
-}
+static char buf[GRANULE];
 
 FIXTURE(nomem)
 {
 	struct scene s;
-	int nth;
+	struct nomem nm;
+	struct od_server srv;
+	char path[300];
 };
 
 FIXTURE_SETUP(nomem)
 {
 	self->s.env.dev = -1;
-	if (faults_init())
+	if (nomem_init(&self->nm))
 		SKIP(return, "the kernel can't inject faults");
-	self->nth = nth_open();
-	ASSERT_LE(0, self->nth);
 	ASSERT_EQ(0, scene_init(&self->s, FILE_SIZE));
+	od_init(&self->srv, self->s.env.dev);
+	od_add(&self->srv, "img", self->s.img.data, self->s.img.size);
+	snprintf(self->path, sizeof(self->path), "%s/" SCENE_FILE, self->s.env.tmp);
 }
 
 FIXTURE_TEARDOWN(nomem)
@@ -88,224 +49,298 @@ FIXTURE_TEARDOWN(nomem)
 	scene_fini(&self->s);
 }
 
-static int bind_once(struct cf_env *env, const char *how)
-{
-	char cmd[300];
-	int n = snprintf(cmd, sizeof(cmd), "dir %s", env->root), ret = 0;
-
-	env->dev = open("/dev/cachefiles", O_RDWR | O_CLOEXEC);
-	if (env->dev < 0)
-		return -errno;
-	if (write(env->dev, cmd, n) < 0)
-		ret = -errno;
-	if (!ret && write(env->dev, how, strlen(how)) < 0)
-		ret = -errno;
-	return ret;
-}
-
-TEST_F_TIMEOUT(nomem, bind, 300)
-{
-	struct scene *s = &self->s;
-	bool fault = true;
-	int nth, ret;
-
-	for (nth = 1; fault; nth++) {
-		ASSERT_GT(MAX_NTH, nth);
-		if (s->env.dev >= 0)
-			ASSERT_EQ(0, cf_dev_close(&s->env));
-		nth_begin(self->nth, nth);
-		ret = bind_once(&s->env, "bind ondemand park=1 full");
-		fault = nth_end(self->nth);
-		if (!fault)
-			EXPECT_EQ(0, ret);
-	}
-	ksft_print_msg("%d allocations failed\n", nth - 2);
-	EXPECT_LT(3, nth);
-	EXPECT_EQ(0, scene_mount(s, "m", "fsid=img"));
-}
-
 /* The mounting task: whatever fails, the next one mounts. */
 TEST_F_TIMEOUT(nomem, mount, 600)
 {
 	struct scene *s = &self->s;
-	static struct od_server srv;
-	bool fault = true;
+	struct nomem *nm = &self->nm;
 	char path[300];
-	int nth, ret;
+	int ret;
 
-	od_init(&srv, s->env.dev);
-	od_add(&srv, "img", s->img.data, s->img.size);
-	ASSERT_EQ(0, od_run(&srv, 2));
+	ASSERT_EQ(0, od_run(&self->srv, 2));
 	snprintf(path, sizeof(path), "%s/m", s->env.tmp);
 	mkdir(path, 0755);
-	for (nth = 1; fault; nth++) {
-		ASSERT_GT(MAX_NTH, nth);
-		nth_begin(self->nth, nth);
+	for (nomem_first(nm, 1); nomem_next(nm); ) {
+		nomem_begin(nm);
 		ret = mount("none", path, "erofs", MS_RDONLY, "fsid=img");
 		if (ret)
 			ret = -errno;
-		fault = nth_end(self->nth);
-		if (!fault)
+		nomem_end(nm);
+		if (!nm->fault)
 			EXPECT_EQ(0, ret);
 		if (!ret)
 			EXPECT_EQ(0, umount(path));
 	}
-	ksft_print_msg("%d allocations failed\n", nth - 2);
-	EXPECT_LT(10, nth);
+	EXPECT_LT(10, nm->nr_faults);
 	EXPECT_EQ(0, cf_mount(&s->env, "m", "fsid=img"));
-	EXPECT_EQ(0, od_stop(&srv));
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
 }
 
-/* A message that can't be made is delivered later. */
-TEST_F_TIMEOUT(nomem, message, 300)
+/* A page of a file, by a task that has to open it; nothing around it. */
+static ssize_t read_page(const char *path, off_t off)
 {
-	char buf[CACHEFILES_MSG_MAX_SIZE];
-	struct scene *s = &self->s;
-	bool fault = true;
-	struct cf_task t;
-	struct cf_msg m;
-	int nth, ret;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
 	ssize_t n;
 
-	for (nth = 1; fault; nth++) {
-		ASSERT_GT(MAX_NTH, nth);
-		ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
-		ASSERT_EQ(1, cf_readable(s->env.dev, WAIT_MS));
-		nth_begin(self->nth, nth);
-		n = read(s->env.dev, buf, sizeof(buf));
-		fault = nth_end(self->nth);
-		if (n > 0) {
-			ASSERT_EQ(0, cf_parse(&m, buf, n));
-		} else {
-			EXPECT_TRUE(fault);
-			EXPECT_EQ(0, n);
-			ASSERT_EQ(0, cf_next(s->env.dev, &m, WAIT_MS));
-		}
-		/* That of the mount before. */
-		while (m.op == CACHEFILES_OP_CLOSE)
-			ASSERT_EQ(0, cf_next(s->env.dev, &m, WAIT_MS));
-		ASSERT_EQ(CACHEFILES_OP_OPEN, m.op);
-		ret = cf_copen(s->env.dev, m.id, -ENOENT);
-		ASSERT_EQ(0, ret);
-		close(m.fd);
-		EXPECT_EQ(-ENOENT, cf_wait(&t, WAIT_MS));
-	}
-	ksft_print_msg("%d allocations failed\n", nth - 2);
-	EXPECT_LT(3, nth);
+	if (fd < 0)
+		return -errno;
+	posix_fadvise(fd, 0, 0, POSIX_FADV_RANDOM);
+	n = pread(fd, buf, sizeof(buf), off);
+	if (n < 0)
+		n = -errno;
+	close(fd);
+	return n;
 }
 
-/* The answer to an OPEN makes the file: the mount fails as the answer does. */
-TEST_F_TIMEOUT(nomem, copen, 600)
+/* Each try has a page of its own, and the file has enough of them. */
+static int read_all_nth(struct nomem *nm, const char *path, const char *data, off_t size,
+			bool cold)
 {
-	struct scene *s = &self->s;
-	bool fault = true;
-	char cmd[64];
-	struct cf_task t;
-	struct cf_msg m;
-	int nth, len;
-	long ret;
-
-	for (nth = 1; fault; nth++) {
-		ASSERT_GT(MAX_NTH, nth);
-		ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
-		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_OPEN));
-		s->fd = m.fd;
-		s->object = m.object;
-		len = snprintf(cmd, sizeof(cmd), "copen %u,%llu", m.id,
-			       (unsigned long long)s->img.size);
-		nth_begin(self->nth, nth);
-		ret = write(s->env.dev, cmd, len) < 0 ? -errno : 0;
-		fault = nth_end(self->nth);
-		/* The command itself needs memory, and can be tried again. */
-		if (ret == -ENOMEM && cf_running(&t, QUIET_MS))
-			ret = cf_copen(s->env.dev, m.id, s->img.size);
-		if (!ret) {
-			EXPECT_EQ(0, scene_fill_metadata(s));
-			EXPECT_EQ(0, scene_absorb(s, &t));
-			EXPECT_EQ(0, cf_wait(&t, WAIT_MS));
-			EXPECT_EQ(0, cf_umount(&s->env, "m", 0));
-		} else {
-			EXPECT_TRUE(fault);
-			EXPECT_EQ(ret, cf_wait(&t, WAIT_MS));
-		}
-		close(s->fd);
-	}
-	ksft_print_msg("%d allocations failed\n", nth - 2);
-	EXPECT_LT(3, nth);
-}
-
-/* A fill that failed can be done again, and nothing false is there. */
-TEST_F_TIMEOUT(nomem, fill, 600)
-{
-	struct scene *s = &self->s;
-	__u64 pos = s->img.file[0].pos, off = 0;
-	bool fault = true;
-	struct cf_task t;
+	off_t off = 0;
 	ssize_t n;
-	int nth;
+	int i;
 
-	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
-	for (nth = 1; fault; nth++) {
-		ASSERT_GT(FILE_SIZE, off);
-		nth_begin(self->nth, nth);
-		n = pwrite(s->fd, s->img.data + pos + off, GRANULE, pos + off);
-		fault = nth_end(self->nth);
-		if (n != GRANULE) {
-			EXPECT_TRUE(fault);
-			EXPECT_EQ(0, cf_fill(s->fd, s->img.data, pos + off,
-					     GRANULE));
+	for (nomem_first(nm, 3); nomem_next(nm); off += 2 * GRANULE) {
+		if (off >= size)
+			return -EFBIG;
+		if (cold && cf_drop_caches())
+			return -EIO;
+		for (i = 0; i < 2; i++) {
+			memset(buf, 0, sizeof(buf));
+			if (!i)
+				nomem_begin(nm);
+			n = read_page(path, off);
+			if (!i)
+				nomem_end(nm);
+			if (n < 0 && !i && nm->fault && (n == -ENOMEM || n == -EIO))
+				continue;
+			if (n != GRANULE || memcmp(buf, data + off, GRANULE)) {
+				ksft_print_msg("allocation %d, %s: %zd\n", nm->nth,
+					       i ? "again" : "at once", n);
+				return n < 0 ? n : -EILSEQ;
+			}
 		}
-		off += GRANULE;
 	}
-	ksft_print_msg("%d allocations failed\n", nth - 2);
-	EXPECT_LT(3, nth);
-	ASSERT_EQ(0, scene_read_start(s, &t, 0, off));
-	EXPECT_EQ(0, scene_serve(s, &t));
-	EXPECT_EQ(0, scene_check(s, &t, 0, off));
+	return 0;
 }
 
-/* Readers of what is missing, and of what is there, and those who ask for space. */
-TEST_F_TIMEOUT(nomem, reader, 600)
+FIXTURE(nomem_read)
 {
-	struct cachefiles_space space;
-	struct scene *s = &self->s;
-	static struct od_server srv;
-	char path[300], buf[GRANULE];
-	bool fault = true;
-	__u64 off = 0;
-	ssize_t n;
-	int nth, fd, nr;
+	struct scene s;
+	struct nomem nm;
+	struct od_server srv;
+};
 
-	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+FIXTURE_VARIANT(nomem_read)
+{
+	const char *mount;
+	bool present;		/* in the cache, and then not in memory */
+};
+
+FIXTURE_VARIANT_ADD(nomem_read, missing) { "" };
+FIXTURE_VARIANT_ADD(nomem_read, present) { "", true };
+FIXTURE_VARIANT_ADD(nomem_read, directio_missing) { ",directio" };
+FIXTURE_VARIANT_ADD(nomem_read, directio_present) { ",directio", true };
+
+FIXTURE_SETUP(nomem_read)
+{
+	struct scene *s = &self->s;
+
+	s->env.dev = -1;
+	if (nomem_init(&self->nm))
+		SKIP(return, "the kernel can't inject faults");
+	ASSERT_EQ(0, scene_init(s, FILE_SIZE));
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img%s", variant->mount));
+	if (variant->present)
+		ASSERT_EQ(0, cf_fill(s->fd, s->img.data, 0, s->img.size));
 	close(s->fd);
-	od_init(&srv, s->env.dev);
-	od_add(&srv, "img", s->img.data, s->img.size);
-	ASSERT_EQ(0, od_run(&srv, 2));
+	od_init(&self->srv, s->env.dev);
+	od_add(&self->srv, "img", s->img.data, s->img.size);
+	ASSERT_EQ(0, od_run(&self->srv, 2));
+}
+
+FIXTURE_TEARDOWN(nomem_read)
+{
+	scene_fini(&self->s);
+}
+
+TEST_F_TIMEOUT(nomem_read, page, 300)
+{
+	struct scene *s = &self->s;
+	char path[300];
+
 	snprintf(path, sizeof(path), "%s/" SCENE_FILE, s->env.tmp);
-	for (nth = 1, nr = 0; nr < 8; nth++) {
-		ASSERT_GT(MAX_NTH, nth);
-		if (nth % 16 == 0)
-			cf_drop_caches();
-		nth_begin(self->nth, nth);
-		fd = open(path, O_RDONLY | O_CLOEXEC);
-		n = fd < 0 ? -errno : pread(fd, buf, sizeof(buf), off);
-		ioctl(s->env.dev, CACHEFILES_IOC_SPACE, &space);
-		fault = nth_end(self->nth);
-		if (n < 0) {
-			EXPECT_TRUE(fault);
-		} else {
-			EXPECT_EQ(0, memcmp(buf, s->img.data + off +
-					    s->img.file[0].pos, n));
-		}
+	EXPECT_EQ(0, read_all_nth(&self->nm, path, s->img.data + s->img.file[0].pos,
+				  FILE_SIZE, variant->present));
+	EXPECT_LT(5, self->nm.nr_faults);
+	EXPECT_TRUE(variant->present ? !self->srv.nr_read :
+				       self->srv.nr_read > self->nm.nr_faults) {
+		TH_LOG("%d READs", self->srv.nr_read);
+	}
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
+}
+
+static sigjmp_buf jump;
+
+static void on_sigbus(int sig)
+{
+	siglongjmp(jump, 1);
+}
+
+/* Has the page mapped, and then a copy of it; false for a SIGBUS. */
+static bool touch(char *at)
+{
+	if (sigsetjmp(jump, 1))
+		return false;
+	__atomic_store_n(at, __atomic_load_n(at, __ATOMIC_RELAXED), __ATOMIC_RELAXED);
+	return true;
+}
+
+struct mapping {
+	const char *path;
+	const char *data;
+};
+
+/* The walk in a child; how many allocations have failed. */
+static long map_all_nth(void *arg, struct cf_out *out)
+{
+	struct mapping *m = arg;
+	static struct nomem nm;
+	__u64 off = 0;
+	char *map;
+	int fd;
+
+	signal(SIGBUS, on_sigbus);
+	fd = open(m->path, O_RDONLY | O_CLOEXEC);
+	map = mmap(NULL, FILE_SIZE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (map == MAP_FAILED || madvise(map, FILE_SIZE, MADV_RANDOM) || nomem_init(&nm))
+		return -EBADF;
+	for (nomem_first(&nm, 3); nomem_next(&nm); off += 2 * GRANULE) {
+		bool mapped;
+
+		if (off >= FILE_SIZE)
+			return -EFBIG;
+		nomem_begin(&nm);
+		mapped = touch(map + off);
+		nomem_end(&nm);
+		if (!mapped && !nm.fault)
+			return -EPROTO;
+		/* What failed once is not lost. */
+		if (!touch(map + off))
+			return -EFAULT;
+		if (memcmp(map + off, m->data + off, GRANULE))
+			return -EILSEQ;
+	}
+	return nm.nr_faults;
+}
+
+TEST_F_TIMEOUT(nomem, mapped, 300)
+{
+	struct scene *s = &self->s;
+	struct mapping m = { self->path, s->img.data + s->img.file[0].pos };
+	struct cf_task t;
+
+	ASSERT_EQ(0, od_run(&self->srv, 2));
+	ASSERT_EQ(0, cf_mount(&s->env, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_start(&t, map_all_nth, &m, 0));
+	EXPECT_LT(2, cf_wait(&t, 280000));
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
+}
+
+/* Half of it can be said shorter. */
+static int make_plain(const char *dir, char *data)
+{
+	char path[400];
+	size_t i;
+	int fd, ret;
+
+	img_pattern(data, PLAIN_SIZE, 4711);
+	for (i = 0; i < PLAIN_SIZE; i += 128)
+		memcpy(data + i + 64, data + i, 64);
+	if (mkdir(dir, 0755) < 0)
+		return -errno;
+	snprintf(path, sizeof(path), "%s/f00", dir);
+	fd = open(path, O_WRONLY | O_CREAT | O_CLOEXEC, 0600);
+	if (fd < 0)
+		return -errno;
+	ret = write(fd, data, PLAIN_SIZE) == PLAIN_SIZE ? 0 : -EIO;
+	close(fd);
+	return ret;
+}
+
+TEST_F_TIMEOUT(nomem, compressed, 300)
+{
+	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
+	static char data[PLAIN_SIZE];
+	struct scene *s = &self->s;
+	char path[300], cmd[1200];
+	struct stat st;
+	void *image;
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/plain", s->env.root);
+	ASSERT_EQ(0, make_plain(path, data));
+	/* Its temporary files have to be on the file system of the image. */
+	snprintf(cmd, sizeof(cmd),
+		 "exec unshare -m sh -c 'mount --bind %s /tmp && %s -zlz4 %s/lz4 %s >/dev/null 2>&1'",
+		 s->env.root, mkfs, s->env.root, path);
+	if (system(cmd))
+		SKIP(return, "%s can't make it", mkfs);
+	snprintf(path, sizeof(path), "%s/lz4", s->env.root);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_EQ(0, fstat(fd, &st));
+	ASSERT_GT(PLAIN_SIZE * 3 / 4, st.st_size);
+	image = mmap(NULL, st.st_size, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, image);
+	close(fd);
+	od_add(&self->srv, "lz4", image, st.st_size);
+	ASSERT_EQ(0, od_run(&self->srv, 2));
+
+	/* Clusters that are missing, and after that not in memory. */
+	ASSERT_EQ(0, cf_mount(&s->env, "m", "fsid=lz4"));
+	EXPECT_EQ(0, read_all_nth(&self->nm, self->path, data, PLAIN_SIZE, false));
+	EXPECT_LT(5, self->nm.nr_faults);
+	EXPECT_EQ(0, read_all_nth(&self->nm, self->path, data, PLAIN_SIZE, true));
+	EXPECT_LT(5, self->nm.nr_faults);
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
+}
+
+/* Who looks at the counters gets all of them or an error. */
+TEST_F_TIMEOUT(nomem, counters, 60)
+{
+	struct scene *s = &self->s;
+	struct nomem *nm = &self->nm;
+	ssize_t n;
+	int fd;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	for (nomem_first(nm, 1); nomem_next(nm); ) {
+		memset(buf, 0, sizeof(buf));
+		nomem_begin(nm);
+		fd = open("/proc/fs/fscache/ondemand", O_RDONLY | O_CLOEXEC);
+		n = fd < 0 ? -errno : read(fd, buf, sizeof(buf) - 1);
+		if (fd >= 0 && n < 0)
+			n = -errno;
+		nomem_end(nm);
 		if (fd >= 0)
 			close(fd);
-		nr += !fault;
-		off = (off + GRANULE) % FILE_SIZE;
+		if (n < 0) {
+			EXPECT_TRUE(nm->fault);
+			EXPECT_EQ(-ENOMEM, n);
+			continue;
+		}
+		EXPECT_EQ(0, strncmp(buf, "cache ", 6));
+		EXPECT_NE(NULL, strstr(buf, " more="));
 	}
-	ksft_print_msg("%d operations met a fault\n", nth - 1 - nr);
-	EXPECT_LT(3, nth - nr);
-	ASSERT_EQ(GRANULE, cf_read(&s->env, SCENE_FILE, 0, GRANULE, buf));
-	EXPECT_EQ(0, od_stop(&srv));
+	EXPECT_LT(1, nm->nr_faults);
 }
 
 int main(int argc, char **argv)
