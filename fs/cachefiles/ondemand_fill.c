@@ -30,6 +30,14 @@ static ssize_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t 
 	return ret ?: -EIO;
 }
 
+/* Get the memory to note parts of granules. */
+static bool cachefiles_fill_has_slots(struct cachefiles_od_object *object)
+{
+	if (!object->partial)
+		object->partial = kzalloc_objs(*object->partial, CACHEFILES_NR_PARTIAL);
+	return object->partial;
+}
+
 /*
  * Note that part of a granule has been written.  One extent per granule is kept:
  * a piece that does not touch it takes its place, and what was forgotten has to
@@ -40,14 +48,12 @@ static ssize_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t 
 static bool cachefiles_fill_partial(struct cachefiles_od_object *object, unsigned long granule,
 				    unsigned int start, unsigned int end, unsigned int size)
 {
-	struct cachefiles_partial *slot, *slots = object->partial;
+	struct cachefiles_partial *slot, *slots;
 
-	if (!slots) {
-		slots = kcalloc(CACHEFILES_NR_PARTIAL, sizeof(*slots), GFP_KERNEL);
-		object->partial = slots;
-		if (!slots)
-			return false;
-	}
+	/* Only if the file system has cut a write short are there none yet. */
+	if (!cachefiles_fill_has_slots(object))
+		return false;
+	slots = object->partial;
 	for (slot = slots; slot < slots + CACHEFILES_NR_PARTIAL; slot++)
 		if (slot->end && slot->granule == granule)
 			break;
@@ -91,6 +97,15 @@ static void cachefiles_fill_mark(struct cachefiles_od_object *object, loff_t pos
 	}
 }
 
+/* Whether this begins or ends inside a granule. */
+static bool cachefiles_fill_is_partial(struct cachefiles_od_object *object, loff_t pos, size_t len)
+{
+	loff_t end = pos + len;
+
+	return pos % CACHEFILES_GRANULE_SIZE ||
+		(end % CACHEFILES_GRANULE_SIZE && end != object->size);
+}
+
 /* How many bytes from @pos on are alike, present or missing; at most @len. */
 static size_t cachefiles_fill_run(struct cachefiles_od_object *object, loff_t pos, size_t len,
 				  bool *present)
@@ -131,6 +146,9 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 					     cachefiles_granule(pos + len - 1));
 		if (ret)
 			return ret;
+		if (cachefiles_fill_is_partial(object, pos, len) &&
+		    !cachefiles_fill_has_slots(object))
+			return -ENOMEM;
 		cachefiles_od_object_prepare_full(object);
 	}
 	while (done < len) {
@@ -141,12 +159,15 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 			n = cachefiles_fill_file(object, pos + done, buf + done, n);
 			if (n < 0) {
 				cachefiles_fill_refused(object, n);
-				return done ?: n;
+				ret = n;
+				break;
 			}
 			cachefiles_fill_mark(object, pos + done, buf + done, n, ended);
 		}
 		done += n;
 	}
+	if (!done)
+		return ret;
 	cachefiles_store_flush_soon(object, READ_ONCE(object->full) ? 0 : CACHEFILES_FLUSH_DELAY);
 	return done;
 }

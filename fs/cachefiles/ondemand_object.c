@@ -253,6 +253,12 @@ static int cachefiles_od_object_ask(struct cachefiles_od_object *object)
 	return object->size >= 0 ? 0 : object->open_error ?: -EIO;
 }
 
+/* Whether cachefiles_store_open_complete() found that a daemon is needed. */
+static bool cachefiles_od_is_incomplete(int error)
+{
+	return error == -ENOENT || error == -ENODATA || error == -ESTALE;
+}
+
 /**
  * cachefiles_od_object_open - learn an object's size
  * @object: the object; the caller is one of its users
@@ -276,7 +282,7 @@ int cachefiles_od_object_open(struct cachefiles_od_object *object)
 		if (!ret || ret == -EINTR)
 			return ret;
 		if (!cachefiles_ondemand_has_daemon(od))
-			return -ENOTCONN;
+			return cachefiles_od_is_incomplete(ret) ? -ENOTCONN : ret;
 	}
 	ret = cachefiles_od_object_ask(object);
 	/* The daemon may have gone, or none may have come. */

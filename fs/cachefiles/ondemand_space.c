@@ -144,6 +144,9 @@ int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir,
 		ret = -EBUSY;
 	} else {
 		ret = cachefiles_cull(cache, dir, name);
+		/* That a directory could not be moved away is not told. */
+		if (!ret && READ_ONCE(victim->d_parent) == dir && !d_unhashed(victim))
+			ret = -EIO;
 		/* It was marked, so that it is not picked up, and is still there. */
 		if (ret)
 			cachefiles_store_unmark(d_inode(victim));

@@ -571,7 +571,7 @@ static bool cachefiles_store_has_failed(struct cachefiles_od_object *object)
  * Write back what has been marked present since the last time, in one pass: what
  * is filled behind it has queued the next.
  *
- * Return: 0, also if there is more to do later; or an error if the file system
+ * Return: 0; 1 if it has to be tried again later; or an error if the file system
  * has lost what was written to it.
  */
 static int cachefiles_store_flush(struct cachefiles_od_object *object,
@@ -598,18 +598,18 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 
 			if (kernel_write(object->file, flush->map[i], CACHEFILES_MAP_CHUNK_BYTES,
 					 &pos) != CACHEFILES_MAP_CHUNK_BYTES) {
-				/* No harm: the next fill tries again. */
 				cachefiles_store_mark_dirty(object, flush);
-				return 0;
+				return 1;
 			}
 		}
 	}
 
 	/* In this order: what made it full was marked before. */
 	if (!smp_load_acquire(&object->full) ||
-	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY) ||
-	    cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
+	    xa_marked(&object->map.chunks, CACHEFILES_MAP_DIRTY))
 		return 0;
+	if (cachefiles_store_record(object, object->size, CACHEFILES_CONTENT_ALL))
+		return 1;
 	/* Who sees it may trust the disk: cachefiles_store_trust(). */
 	smp_store_release(&object->stored_full, true);
 	scoped_guard(spinlock, &object->lock) {
@@ -701,11 +701,12 @@ static void cachefiles_store_flush_object(struct cachefiles_od_object *object, b
 	if (!object->file || object->size < 0 || object->stored_full)
 		return;
 	flush = kvmalloc_obj(*flush);
-	if (!flush)
-		return;
-	error = cachefiles_store_flush(object, flush);
+	error = flush ? cachefiles_store_flush(object, flush) : 1;
 	kvfree(flush);
-	if (!error)
+	/* What is full is not filled any more, so no fill would have it tried again. */
+	if (error > 0 && !locked)
+		cachefiles_store_flush_soon(object, CACHEFILES_FLUSH_DELAY);
+	if (error >= 0)
 		return;
 	if (!locked)
 		mutex_lock(&object->fill_mutex);

@@ -156,6 +156,17 @@ static int make_unused(struct scene *s)
 						    CACHEFILES_OP_CLOSE);
 }
 
+/* The directories are let go of a moment after the file. */
+static int wait_unused(struct scene *s, const char *name)
+{
+	__u64 end = cf_now_ms() + PROMPT_MS;
+	int ret;
+
+	while ((ret = cf_cmd(s->env.dev, "inuse %s", name)) == -EBUSY && cf_now_ms() < end)
+		usleep(5000);
+	return ret;
+}
+
 /* It is removed, or it is there and not in use. */
 TEST_F_TIMEOUT(nomem_daemon, cull, 300)
 {
@@ -195,6 +206,36 @@ TEST_F_TIMEOUT(nomem_daemon, cull, 300)
 	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
 	EXPECT_EQ(0, scene_serve(s, &t));
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+}
+
+/* A directory is moved away instead. */
+TEST_F_TIMEOUT(nomem_daemon, cull_directory, 300)
+{
+	struct scene *s = &self->s;
+	struct nomem *nm = &self->nm;
+	int ret;
+
+	ASSERT_EQ(0, make_unused(s));
+	ASSERT_EQ(0, chdir("../.."));
+	for (nomem_first(nm, 1); nomem_next(nm); ) {
+		ASSERT_EQ(0, wait_unused(s, "Ierofs,img"));
+		nomem_begin(nm);
+		ret = cf_cmd(s->env.dev, "cull Ierofs,img");
+		nomem_end(nm);
+		if (!ret) {
+			EXPECT_EQ(-1, access("Ierofs,img", F_OK)) {
+				TH_LOG("allocation %d", nm->nth);
+			}
+			ASSERT_EQ(0, make_unused(s));
+			ASSERT_EQ(0, chdir("../.."));
+			continue;
+		}
+		EXPECT_TRUE(nm->fault);
+		/* That of the rename itself is not told. */
+		EXPECT_TRUE(ret == -ENOMEM || ret == -EIO);
+		EXPECT_EQ(0, access("Ierofs,img", F_OK));
+	}
+	EXPECT_LT(0, nm->nr_faults);
 }
 
 TEST_F_TIMEOUT(nomem_daemon, space, 60)

@@ -94,6 +94,10 @@ TEST_F_TIMEOUT(nomem_fill, first_piece, 300)
 		}
 		EXPECT_NE(pos, lseek(s->fd, pos, SEEK_DATA));
 		EXPECT_EQ(0, cf_fill(s->fd, s->img.data, pos + HALF, HALF));
+		/* What was taken is remembered. */
+		EXPECT_EQ(pos, lseek(s->fd, pos, SEEK_DATA)) {
+			TH_LOG("allocation %d, pwrite: %zd", nm->nth, n);
+		}
 		EXPECT_EQ(0, read_again(s, pos - self->pos, GRANULE));
 		ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
 		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
