@@ -361,7 +361,7 @@ void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 
 	cachefiles_fetch_discard_reqs(&reqs);
 	if (!error && first <= last)
-		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_EMPTY_READS, 1);
+		cachefiles_od_trouble(object, CACHEFILES_OD_EMPTY_READS, -EIO);
 	if (complain)
 		cachefiles_od_complain(object, CACHEFILES_OD_ANSWERED_EMPTY, -EIO);
 	if (submitted)

@@ -3,6 +3,7 @@
  * The states of an object towards the daemon: opened, lost, opened again,
  * dropped.  They are drawn above enum cachefiles_od_state.
  */
+#include <linux/ratelimit.h>
 #include <linux/slab.h>
 #include "internal.h"
 #include <trace/events/cachefiles_ondemand.h>
@@ -53,15 +54,17 @@ static const char * const cachefiles_od_complaints[] = {
 void cachefiles_od_complain(struct cachefiles_od_object *object,
 			    enum cachefiles_od_complaint what, int error)
 {
-	bool complained;
+	static DEFINE_RATELIMIT_STATE(limit, DEFAULT_RATELIMIT_INTERVAL,
+				      DEFAULT_RATELIMIT_BURST);
 
 	scoped_guard(spinlock, &object->lock) {
-		complained = object->complained & BIT(what);
+		/* What is not let through is told the next time. */
+		if ((object->complained & BIT(what)) || !__ratelimit(&limit))
+			return;
 		object->complained |= BIT(what);
 	}
-	if (!complained)
-		pr_warn_ratelimited("%s/%s: %s (%d)\n", object->volume->key, object->key,
-				    cachefiles_od_complaints[what], error);
+	pr_warn("%s/%s: %s (%d)\n", object->volume->key, object->key,
+		cachefiles_od_complaints[what], error);
 }
 
 /* End READs that waited for an OPEN which did not give the daemon an fd. */

@@ -149,6 +149,7 @@ TEST_F_TIMEOUT(observe, empty_reads, 90)
 	ASSERT_EQ(0, reads_fail(s, &bad, -EIO));
 	EXPECT_LE(TIMES, bad.nr);
 	EXPECT_EQ(bad.nr, ob_counter(" empty_reads="));
+	EXPECT_EQ(bad.nr, ob_events_count("erofs,img/img empty error=-5"));
 	EXPECT_EQ(1, ob_log_count(self->log,
 				  "erofs,img/img: READs are answered without their data (-5)"));
 }
