@@ -228,6 +228,9 @@ enum cachefiles_od_counter {
 	CACHEFILES_OD_FILL_ERRORS,	/* fills that the cache's file system refused */
 	CACHEFILES_OD_DISK_ERRORS,	/* reads of what is present that the disk failed */
 	CACHEFILES_OD_LOST,		/* times that the disk had lost what was filled */
+	CACHEFILES_OD_FDS_CLOSED,	/* times that reads failed as fds were closed on and on */
+	CACHEFILES_OD_EMPTIED,		/* cache files that did not fit, and start empty */
+	CACHEFILES_OD_STALE_ANSWERS,	/* answers to what was not, or no longer, asked */
 	/* Reads that had to wait, by how long: below 1 ms, 10 ms, ... 10 s, longer. */
 	CACHEFILES_OD_WAITS,
 	CACHEFILES_OD_NR_COUNTERS = CACHEFILES_OD_WAITS + CACHEFILES_OD_NR_WAITS,

@@ -70,7 +70,8 @@ failed:
  * @kiocb: ours, for the cache file
  * @iocb: the caller's
  * @object: what it reads from, pinned by the blob until @iocb has ended
- * @len: how much is wanted
+ * @iter: where the data goes
+ * @work: reads again through the page cache what could not be read so
  * @trust: from before the granules were found present
  * @ref: one for who submits it, as file systems look at @kiocb once more after
  *	it may have ended, and one for its end
@@ -79,7 +80,8 @@ struct cachefiles_direct_op {
 	struct kiocb			kiocb;
 	struct kiocb			*iocb;
 	struct cachefiles_od_object	*object;
-	size_t				len;
+	struct iov_iter			iter;
+	struct work_struct		work;
 	struct cachefiles_trust		trust;
 	refcount_t			ref;
 };
@@ -90,15 +92,28 @@ static void cachefiles_direct_put(struct cachefiles_direct_op *op)
 		kfree(op);
 }
 
+static void cachefiles_direct_again(struct work_struct *work)
+{
+	struct cachefiles_direct_op *op = container_of(work, struct cachefiles_direct_op, work);
+	struct kiocb *iocb = op->iocb;
+	ssize_t ret;
+
+	ret = cachefiles_blob_read_file(op->object, iocb->ki_pos, &op->iter, op->trust);
+	cachefiles_direct_put(op);
+	cachefiles_blob_end_read(iocb, ret);
+}
+
 static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 {
 	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
 	struct kiocb *iocb = op->iocb;
 
-	if ((ret >= 0 && ret != op->len) || cachefiles_store_suspect(op->object, op->trust))
-		ret = -EIO;
-	if (ret < 0)
-		cachefiles_od_trouble(op->object, CACHEFILES_OD_DISK_ERRORS, ret);
+	/* This may be an interrupt; an error is told from where it may be said. */
+	if (ret != iov_iter_count(&op->iter) || cachefiles_store_suspect(op->object, op->trust)) {
+		INIT_WORK(&op->work, cachefiles_direct_again);
+		queue_work(cachefiles_ondemand_wq, &op->work);
+		return;
+	}
 	cachefiles_direct_put(op);
 	cachefiles_blob_end_read(iocb, ret);
 }
@@ -121,7 +136,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 	refcount_set(&op->ref, 2);
 	op->iocb = iocb;
 	op->object = object;
-	op->len = iov_iter_count(to);
+	op->iter = *to;
 	op->trust = trust;
 	op->kiocb.ki_filp = object->file;
 	op->kiocb.ki_pos = iocb->ki_pos;

@@ -9,6 +9,7 @@
 #include <linux/slab.h>
 #include <linux/uaccess.h>
 #include "internal.h"
+#include <trace/events/cachefiles_ondemand.h>
 
 static const char cachefiles_ondemand_word[] = "ondemand";
 
@@ -87,8 +88,11 @@ int cachefiles_ondemand_copen(struct cachefiles_cache *cache, char *args)
 	if (ret)
 		return ret;
 	req = cachefiles_req_take(&cache->ondemand->reqs, id, CACHEFILES_OP_OPEN, NULL);
-	if (!req)
+	if (!req) {
+		cachefiles_od_count(cache->ondemand, CACHEFILES_OD_STALE_ANSWERS, 1);
+		trace_cachefiles_od_stale_answer(cache->ondemand, CACHEFILES_OP_OPEN, id);
 		return -EINVAL;
+	}
 	return cachefiles_od_object_answer(req, size);
 }
 

@@ -79,8 +79,11 @@ static int cachefiles_odfd_answer(struct cachefiles_odfd *odfd, u32 msg_id, int 
 		if (object->state == CACHEFILES_OD_OPEN && object->object_id == odfd->object_id)
 			req = cachefiles_req_take(&cachefiles_od(object)->reqs, msg_id,
 						  CACHEFILES_OP_READ, object);
-	if (!req)
+	if (!req) {
+		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_STALE_ANSWERS, 1);
+		trace_cachefiles_od_stale_answer(cachefiles_od(object), CACHEFILES_OP_READ, msg_id);
 		return -EINVAL;
+	}
 	if (error) {
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_READ_FAILS, 1);
 		trace_cachefiles_od_read_fail(object, req, error);

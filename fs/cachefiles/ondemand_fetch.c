@@ -188,8 +188,10 @@ void cachefiles_fetch_filled(struct cachefiles_od_object *object, unsigned long 
 	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_FILLED_BYTES,
 			    added << CACHEFILES_GRANULE_SHIFT);
 	trace_cachefiles_od_filled(object, first, last, added);
-	if (now_full)
+	if (now_full) {
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_COMPLETED, 1);
+		trace_cachefiles_od_complete(object, false);
+	}
 }
 
 /**

@@ -420,8 +420,10 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		read->end(read, 0);
 		cachefiles_req_put(read);
 	}
-	if (!list_empty(&failed))
+	if (!list_empty(&failed)) {
+		cachefiles_od_trouble(object, CACHEFILES_OD_FDS_CLOSED, -EIO);
 		cachefiles_od_complain(object, CACHEFILES_OD_FD_CLOSED, -EIO);
+	}
 	cachefiles_od_fail_held(object, &failed, -EIO);
 	if (req)
 		cachefiles_req_discard(req);

@@ -91,20 +91,23 @@ static void cachefiles_od_show(struct seq_file *m, struct cachefiles_ondemand *o
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_ERRORS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_FILLED_BYTES),
 		   cachefiles_od_sum(od, CACHEFILES_OD_DISK_ERRORS));
-	seq_printf(m, "  daemon binds=%llu expiries=%llu opens=%llu resent=%llu read_fails=%llu empty_reads=%llu open_fails=%llu\n",
+	seq_printf(m, "  daemon binds=%llu expiries=%llu opens=%llu resent=%llu read_fails=%llu empty_reads=%llu open_fails=%llu closed_fds=%llu stale_answers=%llu\n",
 		   cachefiles_od_sum(od, CACHEFILES_OD_BINDS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_EXPIRIES),
 		   cachefiles_od_sum(od, CACHEFILES_OD_OPENS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_RESENT),
 		   cachefiles_od_sum(od, CACHEFILES_OD_READ_FAILS),
 		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTY_READS),
-		   cachefiles_od_sum(od, CACHEFILES_OD_OPEN_FAILS));
-	seq_printf(m, "  space completed=%llu no_space=%llu culled=%llu fill_errors=%llu lost=%llu\n",
+		   cachefiles_od_sum(od, CACHEFILES_OD_OPEN_FAILS),
+		   cachefiles_od_sum(od, CACHEFILES_OD_FDS_CLOSED),
+		   cachefiles_od_sum(od, CACHEFILES_OD_STALE_ANSWERS));
+	seq_printf(m, "  space completed=%llu no_space=%llu culled=%llu fill_errors=%llu lost=%llu emptied=%llu\n",
 		   cachefiles_od_sum(od, CACHEFILES_OD_COMPLETED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_NO_SPACE),
 		   cachefiles_od_sum(od, CACHEFILES_OD_CULLED),
 		   cachefiles_od_sum(od, CACHEFILES_OD_FILL_ERRORS),
-		   cachefiles_od_sum(od, CACHEFILES_OD_LOST));
+		   cachefiles_od_sum(od, CACHEFILES_OD_LOST),
+		   cachefiles_od_sum(od, CACHEFILES_OD_EMPTIED));
 	seq_puts(m, "  waits");
 	for (i = 0; i < CACHEFILES_OD_NR_WAITS; i++)
 		seq_printf(m, " %s=%llu", cachefiles_wait_classes[i],

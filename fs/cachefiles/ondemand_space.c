@@ -154,6 +154,7 @@ int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir,
 			cachefiles_od_count(od, CACHEFILES_OD_CULLED, 1);
 	}
 	dput(victim);
+	trace_cachefiles_od_cull(od, name, ret);
 	if (!ret)
 		cachefiles_has_space(cache, 0, 0, cachefiles_has_space_check);
 	return ret;

@@ -392,6 +392,17 @@ static u64 cachefiles_store_total(loff_t size)
 	       (u64)cachefiles_store_nr_chunks(nr) * CACHEFILES_MAP_CHUNK_BYTES;
 }
 
+/* What has been filled is about to be thrown away. */
+static void cachefiles_store_note_emptied(struct cachefiles_od_object *object, loff_t size)
+{
+	cachefiles_od_trouble(object, CACHEFILES_OD_EMPTIED, 0);
+	pr_notice_ratelimited("%s/%s: its cache file %s, and starts empty\n",
+			      object->volume->key, object->key,
+			      object->stored_size < 0 ? "has no valid record" :
+			      object->stored_size != size ? "was for another size" :
+			      "has the wrong length");
+}
+
 /* Open the cache file, create it if need be, and make it fit for the size. */
 static int cachefiles_store_prepare(struct cachefiles_od_object *object, loff_t size)
 {
@@ -408,6 +419,8 @@ static int cachefiles_store_prepare(struct cachefiles_od_object *object, loff_t 
 	}
 	cachefiles_map_init(&object->map, cachefiles_store_nr_granules(size));
 	if (object->stored_size != size || i_size_read(file_inode(object->file)) != total) {
+		if (i_size_read(file_inode(object->file)))
+			cachefiles_store_note_emptied(object, size);
 		object->stored_full = false;
 		return cachefiles_store_reset(object, size, total);
 	}
@@ -612,6 +625,7 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 		return 1;
 	/* Who sees it may trust the disk: cachefiles_store_trust(). */
 	smp_store_release(&object->stored_full, true);
+	trace_cachefiles_od_complete(object, true);
 	scoped_guard(spinlock, &object->lock) {
 		/* Nobody asks the map of a full object. */
 		cachefiles_map_destroy(&object->map);

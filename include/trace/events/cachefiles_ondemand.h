@@ -32,6 +32,8 @@ TRACE_DEFINE_ENUM(CACHEFILES_OD_OPEN_FAILS);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_FILL_ERRORS);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_DISK_ERRORS);
 TRACE_DEFINE_ENUM(CACHEFILES_OD_LOST);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_FDS_CLOSED);
+TRACE_DEFINE_ENUM(CACHEFILES_OD_EMPTIED);
 
 #define show_od_opcode(value)				\
 	__print_symbolic(value,				\
@@ -70,7 +72,9 @@ TRACE_DEFINE_ENUM(CACHEFILES_OD_LOST);
 		{ CACHEFILES_OD_OPEN_FAILS,	"open" },	\
 		{ CACHEFILES_OD_FILL_ERRORS,	"fill" },	\
 		{ CACHEFILES_OD_DISK_ERRORS,	"disk" },	\
-		{ CACHEFILES_OD_LOST,	"lost" })
+		{ CACHEFILES_OD_LOST,	"lost" },	\
+		{ CACHEFILES_OD_FDS_CLOSED,	"closed" },	\
+		{ CACHEFILES_OD_EMPTIED,	"emptied" })
 
 TRACE_EVENT(cachefiles_od_cache,
 	TP_PROTO(const struct cachefiles_ondemand *od, unsigned int event),
@@ -142,6 +146,69 @@ TRACE_EVENT(cachefiles_od_trouble,
 
 	TP_printk("%s/%s %s error=%d", __get_str(volume), __get_str(key),
 		  show_od_trouble(__entry->what), __entry->error)
+);
+
+TRACE_EVENT(cachefiles_od_complete,
+	TP_PROTO(const struct cachefiles_od_object *object, bool recorded),
+
+	TP_ARGS(object, recorded),
+
+	TP_STRUCT__entry(
+		__string(volume,	object->volume->key)
+		__string(key,		object->key)
+		__field(s64,		size)
+		__field(bool,		recorded)
+	),
+
+	TP_fast_assign(
+		__assign_str(volume);
+		__assign_str(key);
+		__entry->size		= object->size;
+		__entry->recorded	= recorded;
+	),
+
+	TP_printk("%s/%s size=%lld recorded=%d", __get_str(volume), __get_str(key),
+		  __entry->size, __entry->recorded)
+);
+
+TRACE_EVENT(cachefiles_od_cull,
+	TP_PROTO(const struct cachefiles_ondemand *od, const char *file, int error),
+
+	TP_ARGS(od, file, error),
+
+	TP_STRUCT__entry(
+		__string(name,		od->root->d_name.name)
+		__string(file,		file)
+		__field(int,		error)
+	),
+
+	TP_fast_assign(
+		__assign_str(name);
+		__assign_str(file);
+		__entry->error		= error;
+	),
+
+	TP_printk("%s %s error=%d", __get_str(name), __get_str(file), __entry->error)
+);
+
+TRACE_EVENT(cachefiles_od_stale_answer,
+	TP_PROTO(const struct cachefiles_ondemand *od, unsigned int opcode, u32 id),
+
+	TP_ARGS(od, opcode, id),
+
+	TP_STRUCT__entry(
+		__string(name,		od->root->d_name.name)
+		__field(u32,		id)
+		__field(u8,		opcode)
+	),
+
+	TP_fast_assign(
+		__assign_str(name);
+		__entry->id		= id;
+		__entry->opcode		= opcode;
+	),
+
+	TP_printk("%s %s id=%u", __get_str(name), show_od_opcode(__entry->opcode), __entry->id)
 );
 
 TRACE_EVENT(cachefiles_od_req,
