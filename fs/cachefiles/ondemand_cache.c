@@ -104,12 +104,21 @@ static struct cachefiles_ondemand *cachefiles_ondemand_alloc(const struct path *
 	return od;
 }
 
+/*
+ * Not after the mutex has been let go of: whoever binds the directory then makes
+ * an instance of its own, and would find these in use.
+ */
+static void cachefiles_ondemand_put_dirs(struct cachefiles_ondemand *od)
+{
+	lockdep_assert_held(&cachefiles_ondemand_mutex);
+	cachefiles_put_directory(od->graveyard);
+	cachefiles_put_directory(od->store);
+}
+
 static void cachefiles_ondemand_free(struct cachefiles_ondemand *od)
 {
 	cancel_delayed_work_sync(&od->watch_work);
 	cachefiles_reqs_destroy(&od->reqs);
-	cachefiles_put_directory(od->graveyard);
-	cachefiles_put_directory(od->store);
 	dput(od->root);
 	mntput(od->mnt);
 	put_cred(od->cred);
@@ -130,6 +139,7 @@ void cachefiles_ondemand_put(struct cachefiles_ondemand *od)
 	if (!refcount_dec_and_mutex_lock(&od->ref, &cachefiles_ondemand_mutex))
 		return;
 	list_del_init(&od->link);
+	cachefiles_ondemand_put_dirs(od);
 	mutex_unlock(&cachefiles_ondemand_mutex);
 	cachefiles_ondemand_free(od);
 }
@@ -320,6 +330,7 @@ static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cac
 	ret = cachefiles_ondemand_make_dirs(od, cache);
 	if (ret) {
 		cachefiles_ondemand_take_back(cache);
+		cachefiles_ondemand_put_dirs(od);
 		cachefiles_ondemand_free(od);
 		return ERR_PTR(ret);
 	}

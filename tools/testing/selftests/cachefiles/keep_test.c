@@ -3,9 +3,15 @@
  * Complete means independent: a blob that is complete is read, and mounted anew,
  * with nobody there to answer for it.
  */
+#include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
 
 #include "kselftest_harness.h"
 #include "scene.h"
@@ -185,6 +191,93 @@ TEST_F(keep, bound_again)
 	EXPECT_EQ(0, cf_quiet(s->env.dev, QUIET_MS));
 	EXPECT_EQ(0, cf_umount(&s->env, "m2", 0));
 	close(s->fd);
+}
+
+/* Memory whose first use waits; its userfaultfd or -errno. */
+static int slow_memory(void **mem, size_t len)
+{
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
+
+	*mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	reg.range.start = (unsigned long)*mem;
+	reg.range.len = len;
+	if (uffd < 0 || *mem == MAP_FAILED || ioctl(uffd, UFFDIO_API, &api) < 0 ||
+	    ioctl(uffd, UFFDIO_REGISTER, &reg) < 0)
+		return -errno;
+	return uffd;
+}
+
+struct reader_of_dir {
+	int dir;
+	void *mem;
+	size_t len;
+};
+
+static void *read_dir(void *arg)
+{
+	struct reader_of_dir *reader = arg;
+
+	return (void *)syscall(SYS_getdents64, reader->dir, reader->mem, reader->len);
+}
+
+static void *close_fd(void *arg)
+{
+	return (void *)(long)close(*(int *)arg);
+}
+
+static long bind_again(void *arg, struct cf_out *out)
+{
+	return cf_bind(arg, "ondemand");
+}
+
+/*
+ * Whoever binds while the last user goes finds the cache as it was, or free.  The
+ * last user is a daemon's fd of what could not be mounted, and it takes long to
+ * go: somebody is reading a directory of the cache.
+ */
+TEST_F_TIMEOUT(keep, bound_as_the_last_user_goes, 90)
+{
+	struct scene *s = &self->s;
+	struct reader_of_dir reader = { .len = 4 * GRANULE };
+	struct uffdio_zeropage zero = {};
+	pthread_t reading, closing;
+	struct cf_task t, next;
+	char path[512];
+	struct cf_msg m;
+	void *ret;
+	int uffd;
+
+	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_OPEN));
+	ASSERT_EQ(0, cf_copen(s->env.dev, m.id, -ENOENT));
+	ASSERT_EQ(-ENOENT, cf_wait(&t, WAIT_MS));
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+
+	uffd = slow_memory(&reader.mem, reader.len);
+	ASSERT_LE(0, uffd);
+	snprintf(path, sizeof(path), "%s/graveyard", s->env.root);
+	reader.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	ASSERT_LE(0, reader.dir);
+	ASSERT_EQ(0, pthread_create(&reading, NULL, read_dir, &reader));
+	usleep(QUIET_MS * 1000);
+	ASSERT_EQ(0, pthread_create(&closing, NULL, close_fd, &m.fd));
+	usleep(QUIET_MS * 1000);
+
+	ASSERT_EQ(0, cf_start(&next, bind_again, &s->env, 0));
+	EXPECT_TRUE(cf_running(&next, QUIET_MS));
+	zero.range.start = (unsigned long)reader.mem;
+	zero.range.len = reader.len;
+	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+	EXPECT_EQ(0, pthread_join(reading, &ret));
+	EXPECT_LT(0, (long)ret);
+	EXPECT_EQ(0, pthread_join(closing, &ret));
+	EXPECT_EQ(0, (long)ret);
+	EXPECT_EQ(0, cf_wait(&next, WAIT_MS));
+	close(uffd);
+	close(reader.dir);
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand"));
 }
 
 int main(int argc, char **argv)
