@@ -5,13 +5,20 @@
  * what "load" had said.
  *
  *	powercut load ROOT ROUND SEED
+ *	powercut zero ROOT ROUND CLAIMS
+ *	powercut alone ROOT ROUND CLAIMS
  *	powercut check ROOT ROUND CLAIMS
  *
  * "load" is a daemon, its readers and an administrator in one, on the blobs of
  * the round: it fills at random, reads, mounts and unmounts.  The line
  * "power-cut" says that all this is under way.  A line "safe BLOB FIRST LAST ."
  * says of these granules that they must be there after a power cut: the cache
- * file says that they are present, and has been fsynced after it was asked.
+ * file says that they are present, and has been fsynced after it was asked.  A
+ * line "complete BLOB ." says that it needs no daemon after a power cut.
+ *
+ * "zero" has the file system put zeros where the cache files have holes, which
+ * it may.  "alone" has no daemon: what can be mounted must be right, and what is
+ * complete in CLAIMS must be mounted.
  *
  * "check" is an honest daemon on the same blobs.  Every byte must be right, and
  * nothing that is in CLAIMS may be asked for.  The blobs are culled in the end.
@@ -75,29 +82,41 @@ struct blob *blob_of(const struct od_object *o)
 	return &blobs[o->blob - srv.blob];
 }
 
-static void begin(const char *root, int round, const struct od_ops *ops)
+static void begin(const char *root, int round)
 {
-	int i, ret;
+	int i;
 
 	snprintf(env.root, sizeof(env.root), "%s", root);
 	snprintf(env.tmp, sizeof(env.tmp), "/tmp/powercut.XXXXXX");
 	mkdir(root, 0755);
 	if (!mkdtemp(env.tmp))
 		die("no directory for mounts: %s", strerror(errno));
-	ret = cf_bind(&env, "ondemand");
+	for (i = 0; i < BLOBS; i++)
+		make_blob(&blobs[i], round, i);
+}
+
+static void bind_cache(const char *how)
+{
+	int ret = cf_bind(&env, how);
+
 	if (ret)
 		die("bind: %s", strerror(-ret));
+}
+
+static void serve(const struct od_ops *ops)
+{
+	int i;
+
+	bind_cache("ondemand");
 	od_init(&srv, env.dev);
 	srv.ops = ops;
-	for (i = 0; i < BLOBS; i++) {
-		make_blob(&blobs[i], round, i);
+	for (i = 0; i < BLOBS; i++)
 		od_add(&srv, blobs[i].name, blobs[i].img.data, blobs[i].img.size);
-	}
 	if (od_run(&srv, 2))
 		die("no threads");
 }
 
-void mount_blob(struct blob *b)
+static int try_mount(struct blob *b)
 {
 	char path[256], opts[64];
 
@@ -105,8 +124,17 @@ void mount_blob(struct blob *b)
 	snprintf(opts, sizeof(opts), "fsid=%s", b->name);
 	mkdir(path, 0755);
 	if (mount("none", path, "erofs", MS_RDONLY, opts) < 0)
-		die("mount of %s: %s", b->name, strerror(errno));
+		return -errno;
 	b->mounted = true;
+	return 0;
+}
+
+void mount_blob(struct blob *b)
+{
+	int ret = try_mount(b);
+
+	if (ret)
+		die("mount of %s: %s", b->name, strerror(-ret));
 }
 
 /* False if somebody is just reading. */
@@ -187,6 +215,11 @@ static void read_claims(const char *path)
 	if (!f)
 		die("%s: %s", path, strerror(errno));
 	while (fgets(line, sizeof(line), f)) {
+		if (sscanf(line, "complete %23s %c", name, &dot) == 2 && dot == '.') {
+			for (i = 0; i < BLOBS; i++)
+				blobs[i].complete |= !strcmp(name, blobs[i].name);
+			continue;
+		}
 		if (sscanf(line, "safe %23s %llu %llu %c", name, &first, &last,
 			   &dot) != 4 || dot != '.')
 			continue;
@@ -200,6 +233,67 @@ static void read_claims(const char *path)
 		}
 	}
 	fclose(f);
+}
+
+/* Zeros for each hole of a cache file. */
+static void zero_holes(struct blob *b)
+{
+	static const char zeros[PIECE];
+	int fd = cachefile_open(env.root, b->name, O_RDWR);
+	off_t at = 0, end;
+	ssize_t n;
+
+	if (fd == -ENOENT)
+		return;
+	if (fd < 0)
+		die("the cache file of %s: %s", b->name, strerror(-fd));
+	while ((at = lseek(fd, at, SEEK_HOLE)) >= 0 && at < lseek(fd, 0, SEEK_END)) {
+		end = lseek(fd, at, SEEK_DATA);
+		if (end < 0)
+			end = lseek(fd, 0, SEEK_END);
+		for (; at < end; at += n) {
+			n = pwrite(fd, zeros, end - at < PIECE ? end - at : PIECE, at);
+			if (n <= 0)
+				die("zeros for %s: %s", b->name, strerror(errno));
+		}
+	}
+	if (fsync(fd) < 0)
+		die("fsync of %s: %s", b->name, strerror(errno));
+	close(fd);
+}
+
+static void zero(void)
+{
+	int i;
+
+	for (i = 0; i < BLOBS; i++)
+		zero_holes(&blobs[i]);
+}
+
+static void alone(void)
+{
+	int i, ret, claimed = 0, complete = 0;
+
+	bind_cache("ondemand keep");
+	cf_dev_close(&env);
+	for (i = 0; i < BLOBS; i++) {
+		struct blob *b = &blobs[i];
+
+		ret = try_mount(b);
+		claimed += b->complete;
+		if (ret == -ENOTCONN && !b->complete)
+			continue;
+		if (ret)
+			die("mount of %s without a daemon: %s", b->name, strerror(-ret));
+		if (!read_and_compare(b, 0, b->img.file[0].size))
+			die("%s cannot be opened", b->name);
+		if (!umount_blob(b))
+			die("%s stays in use", b->name);
+		complete++;
+	}
+	printf("without a daemon: %d of %d were complete, %d known to be\n", complete, BLOBS,
+	       claimed);
+	fflush(stdout);
 }
 
 static void check(void)
@@ -239,18 +333,26 @@ static void check(void)
 
 int main(int argc, char **argv)
 {
-	bool is_load = argc == 5 && !strcmp(argv[1], "load");
+	const char *what = argc == 5 ? argv[1] : "";
 
-	if (argc != 5 || (!is_load && strcmp(argv[1], "check"))) {
+	if (strcmp(what, "load") && strcmp(what, "zero") && strcmp(what, "alone") &&
+	    strcmp(what, "check")) {
 		fprintf(stderr, "usage: powercut load ROOT ROUND SEED\n"
-				"       powercut check ROOT ROUND CLAIMS\n");
+				"       powercut zero|alone|check ROOT ROUND CLAIMS\n");
 		return 2;
 	}
-	begin(argv[2], atoi(argv[3]), is_load ? &load_ops : &check_ops);
-	if (is_load) {
+	begin(argv[2], atoi(argv[3]));
+	if (!strcmp(what, "load")) {
+		serve(&load_ops);
 		load(strtoul(argv[4], NULL, 0));
+	}
+	read_claims(argv[4]);
+	if (!strcmp(what, "zero")) {
+		zero();
+	} else if (!strcmp(what, "alone")) {
+		alone();
 	} else {
-		read_claims(argv[4]);
+		serve(&check_ops);
 		check();
 	}
 	return 0;

@@ -24,6 +24,7 @@ struct blob {
 	bool		quiet;		/* nobody fsyncs it but the kernel */
 	__u64		due_ms;		/* for the next claim */
 	/* of a check */
+	bool		complete;	/* needs no daemon */
 	__u64		asked;
 };
 

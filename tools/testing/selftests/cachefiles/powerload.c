@@ -163,6 +163,11 @@ static void remount(struct blob *b)
 	if (cachefile_wait_closed(env.dev, env.root, b->name))
 		die("%s stays in use", b->name);
 	look_and_claim(b, before);
+	/* What is closed and has all has been recorded so, before it was fsynced. */
+	if (!b->quiet && !memchr(b->present, false, b->nr)) {
+		printf("complete %s .\n", b->name);
+		fflush(stdout);
+	}
 	mount_blob(b);
 }
 
