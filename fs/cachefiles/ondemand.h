@@ -22,6 +22,10 @@
  *
  * The sleeping ones are held over accesses to the local cache disk at most,
  * never while anything waits for the daemon or for the daemon's memory.
+ *
+ * Write access to the mount of the cache, which has to be waited for while its
+ * file system is frozen, is taken before cachefiles_ondemand_mutex, cull_sem and
+ * names_mutex, and after fill_mutex.
  */
 #ifndef _CACHEFILES_ONDEMAND_H
 #define _CACHEFILES_ONDEMAND_H

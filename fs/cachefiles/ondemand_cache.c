@@ -302,9 +302,12 @@ static int cachefiles_ondemand_make_dirs(struct cachefiles_ondemand *od,
 	return 0;
 }
 
-/* Find the instance of a directory, or make one, and claim it for a device. */
+/*
+ * Find the instance of a directory, or with @create make one, and claim it for a
+ * device.  With @create the caller has write access to the mount.
+ */
 static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cache *cache,
-							   const struct path *root)
+							   const struct path *root, bool create)
 {
 	struct cachefiles_ondemand *od;
 	int ret;
@@ -324,6 +327,8 @@ static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cac
 			return od;
 		}
 	}
+	if (!create)
+		return ERR_PTR(-ENOENT);
 	od = cachefiles_ondemand_alloc(root);
 	if (!od)
 		return ERR_PTR(-ENOMEM);
@@ -343,8 +348,17 @@ static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cac
 static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const struct path *root,
 				      const struct cachefiles_bind_opts *opts)
 {
-	struct cachefiles_ondemand *od = cachefiles_ondemand_get(cache, root);
+	struct cachefiles_ondemand *od = cachefiles_ondemand_get(cache, root, false);
+	int ret;
 
+	if (od == ERR_PTR(-ENOENT)) {
+		/* Before the mutex: while the disk is frozen others go on. */
+		ret = mnt_want_write(root->mnt);
+		if (ret)
+			return ret;
+		od = cachefiles_ondemand_get(cache, root, true);
+		mnt_drop_write(root->mnt);
+	}
 	if (IS_ERR(od))
 		return PTR_ERR(od);
 	if (cancel_delayed_work_sync(&od->park_work))

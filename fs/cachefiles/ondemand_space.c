@@ -3,6 +3,7 @@
  * The space of the cache: its limits, what the daemon is told of it, and the
  * removal of what is not in use.
  */
+#include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/statfs.h>
 #include <linux/uaccess.h>
@@ -118,25 +119,15 @@ int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_
 	return copy_to_user(arg, &space, sizeof(space)) ? -EFAULT : 0;
 }
 
-/**
- * cachefiles_ondemand_cull - "cull" of a device in on-demand mode
- * @cache: the bound device
- * @dir: the directory that it is in
- * @name: the name of a cache file or directory
- *
- * An object that is being opened meanwhile is either found in use, or made anew.
- *
- * Context: may sleep; called with the cache's credentials.
- * Return: 0; -ESTALE if there is no such file; -EBUSY if it is in use; or an
- * error, and then it can be used as before.
- */
-int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir, char *name)
+/* Remove a cache file or directory that is not in use. */
+static int cachefiles_ondemand_remove(struct cachefiles_cache *cache, struct dentry *dir,
+				      char *name)
 {
 	struct cachefiles_ondemand *od = cache->ondemand;
 	struct dentry *victim;
 	int ret;
 
-	guard(rwsem_write)(&od->cull_sem);
+	lockdep_assert_held_write(&od->cull_sem);
 	victim = lookup_one_positive_unlocked(&nop_mnt_idmap, &QSTR(name), dir);
 	if (IS_ERR(victim))
 		return victim == ERR_PTR(-ENOENT) ? -ESTALE : PTR_ERR(victim);
@@ -155,6 +146,33 @@ int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir,
 	}
 	dput(victim);
 	trace_cachefiles_od_cull(od, name, ret);
+	return ret;
+}
+
+/**
+ * cachefiles_ondemand_cull - "cull" of a device in on-demand mode
+ * @cache: the bound device
+ * @dir: the directory that it is in
+ * @name: the name of a cache file or directory
+ *
+ * An object that is being opened meanwhile is either found in use, or made anew.
+ *
+ * Context: may sleep; called with the cache's credentials.
+ * Return: 0; -ESTALE if there is no such file; -EBUSY if it is in use; or an
+ * error, and then it can be used as before.
+ */
+int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir, char *name)
+{
+	struct cachefiles_ondemand *od = cache->ondemand;
+	int ret;
+
+	/* Before cull_sem: while the disk is frozen others go on. */
+	ret = mnt_want_write(od->mnt);
+	if (ret)
+		return ret;
+	scoped_guard(rwsem_write, &od->cull_sem)
+		ret = cachefiles_ondemand_remove(cache, dir, name);
+	mnt_drop_write(od->mnt);
 	if (!ret)
 		cachefiles_has_space(cache, 0, 0, cachefiles_has_space_check);
 	return ret;

@@ -147,10 +147,8 @@ static int cachefiles_store_volume_dir(struct cachefiles_od_volume *volume, bool
 	if (IS_ERR(dentry))
 		return PTR_ERR(dentry);
 	/* As the plain mode marks its volumes; nothing depends on it. */
-	if (is_new && !mnt_want_write(od->mnt)) {
+	if (is_new)
 		cachefiles_store_set_xattr(dentry, &coherency, sizeof(coherency));
-		mnt_drop_write(od->mnt);
-	}
 	volume->dentry = dentry;
 	return 0;
 }
@@ -229,9 +227,6 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 	ret = cachefiles_has_space(od->cache, 1, 0, cachefiles_has_space_for_create);
 	if (ret < 0)
 		return ERR_PTR(ret == -ENOBUFS ? -ENOSPC : ret);
-	ret = mnt_want_write(od->mnt);
-	if (ret)
-		return ERR_PTR(ret);
 	dentry = start_creating(&nop_mnt_idmap, fan, &QSTR(name));
 	if (!IS_ERR(dentry)) {
 		if (d_is_negative(dentry)) {
@@ -246,7 +241,6 @@ static struct dentry *cachefiles_store_lookup(struct cachefiles_od_object *objec
 			dentry = end_creating_keep(dentry);
 		}
 	}
-	mnt_drop_write(od->mnt);
 	return dentry;
 }
 
@@ -269,7 +263,8 @@ static void cachefiles_store_close(struct cachefiles_od_object *object)
 	object->file = NULL;
 }
 
-static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool create)
+/* With @create the caller has write access to the mount. */
+static int cachefiles_store_find_file(struct cachefiles_od_object *object, bool create)
 {
 	struct cachefiles_ondemand *od = cachefiles_od(object);
 	struct path path = { .mnt = od->mnt };
@@ -318,6 +313,22 @@ static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool 
 	/* Nothing else updates it, and who culls goes by it. */
 	touch_atime(&file->f_path);
 	return 0;
+}
+
+static int cachefiles_store_open_file(struct cachefiles_od_object *object, bool create)
+{
+	struct vfsmount *mnt = cachefiles_od(object)->mnt;
+	int ret = cachefiles_store_find_file(object, false);
+
+	if (ret != -ENOENT || !create)
+		return ret;
+	/* Without locks that others need: a disk that is frozen holds up only this. */
+	ret = mnt_want_write(mnt);
+	if (ret)
+		return ret;
+	ret = cachefiles_store_find_file(object, true);
+	mnt_drop_write(mnt);
+	return ret;
 }
 
 /* Read the presence map from the cache file. */
