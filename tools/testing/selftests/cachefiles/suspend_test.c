@@ -63,6 +63,9 @@ FIXTURE_TEARDOWN(suspend)
 {
 	put(POWER "pm_test", "none");
 	put(POWER "pm_freeze_timeout", "20000");
+	/* Nothing is to stay parked. */
+	if (self->s.env.dev < 0)
+		cf_bind(&self->s.env, "ondemand");
 	scene_fini(&self->s);
 }
 
@@ -104,17 +107,74 @@ TEST_F_TIMEOUT(suspend, mount_reads, 120)
 	EXPECT_EQ(0, cf_wait(&t, WAIT_MS));
 }
 
+/* A page is waited for, and nobody can be frozen in that. */
 TEST_F_TIMEOUT(suspend, read_waits, 120)
 {
 	struct scene *s = &self->s;
 	struct cf_task t;
-	int ret;
 
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
 	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
 	ASSERT_EQ(1, cf_readable(s->env.dev, WAIT_MS));
-	ret = put(POWER "state", "freeze");
-	EXPECT_TRUE(!ret || ret == -EBUSY);
+	EXPECT_EQ(-EBUSY, put(POWER "state", "freeze"));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+}
+
+/* A READ that nobody waits for keeps nothing awake. */
+TEST_F_TIMEOUT(suspend, read_killed, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	ASSERT_EQ(0, scene_expect_read(s, &m, 0));
+	ASSERT_EQ(-EOWNERDEAD, cf_kill(&t));
+	EXPECT_EQ(0, put(POWER "state", "freeze"));
+	EXPECT_EQ(0, cf_fill(s->fd, s->img.data, m.off, m.size));
+	EXPECT_EQ(0, cf_complete(s->fd, m.id));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+}
+
+/* The daemon goes, and what waits for the next one has time. */
+static int daemon_leaves(struct scene *s)
+{
+	return cf_dev_close(&s->env) ?: cf_bind(&s->env, "ondemand park=600") ?:
+	       cf_dev_close(&s->env);
+}
+
+TEST_F_TIMEOUT(suspend, parked_mount, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+
+	ASSERT_EQ(0, daemon_leaves(s));
+	ASSERT_EQ(0, cf_mount_start(&s->env, &t, "m", "fsid=img"));
+	ASSERT_TRUE(cf_running(&t, QUIET_MS));
+	EXPECT_EQ(0, put(POWER "state", "freeze"));
+	EXPECT_TRUE(cf_running(&t, 0));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand"));
+	EXPECT_EQ(0, scene_serve(s, &t));
+	EXPECT_EQ(0, cf_wait(&t, WAIT_MS));
+}
+
+TEST_F_TIMEOUT(suspend, parked_read, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	close(s->fd);
+	ASSERT_EQ(0, daemon_leaves(s));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	ASSERT_TRUE(cf_running(&t, QUIET_MS));
+	EXPECT_EQ(-EBUSY, put(POWER "state", "freeze"));
+	EXPECT_TRUE(cf_running(&t, 0));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand"));
 	EXPECT_EQ(0, scene_serve(s, &t));
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
 }
