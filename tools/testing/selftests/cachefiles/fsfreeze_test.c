@@ -10,6 +10,7 @@
 #include <unistd.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include "kselftest_harness.h"
 #include "cachefile.h"
@@ -267,6 +268,98 @@ TEST_F_TIMEOUT(fsfreeze, create_killed, 120)
 	close(s->fd);
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
 	EXPECT_EQ(0, read_all(s));
+}
+
+/* Nothing may be made on a disk that is frozen: not the directories either. */
+static bool is_made(struct scene *s)
+{
+	char path[200];
+
+	snprintf(path, sizeof(path), "%s/cache/Ierofs,img", s->env.root);
+	return !access(path, F_OK);
+}
+
+TEST_F_TIMEOUT(fsfreeze, create_directories, 120)
+{
+	struct cf_task mount, copen;
+	struct scene *s = &self->s;
+
+	ASSERT_EQ(0, freeze(&self->disk));
+	ASSERT_EQ(0, cf_mount_start(&s->env, &mount, "m", "fsid=img"));
+	ASSERT_EQ(0, scene_open(s, 0));
+	ASSERT_EQ(0, copen_start(s, &copen));
+	EXPECT_TRUE(cf_running(&copen, QUIET_MS));
+	EXPECT_FALSE(is_made(s));
+	EXPECT_EQ(0, read_other(s));
+
+	ASSERT_EQ(0, thaw(&self->disk));
+	EXPECT_EQ(0, cf_wait(&copen, PROMPT_MS));
+	ASSERT_EQ(0, finish_mount(s, &mount));
+	EXPECT_EQ(0, read_all(s));
+}
+
+static long do_cull(void *arg, struct cf_out *out)
+{
+	struct scene *s = arg;
+
+	return cachefile_cull(s->env.dev, s->env.root, "img");
+}
+
+static bool is_there(struct scene *s)
+{
+	char path[512];
+
+	return !cachefile_path(s->env.root, "img", path, sizeof(path));
+}
+
+/* Nor may anything be removed. */
+TEST_F_TIMEOUT(fsfreeze, cull, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task cull;
+
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
+	ASSERT_EQ(0, cachefile_wait_closed(s->env.dev, s->env.root, "img"));
+	ASSERT_EQ(0, freeze(&self->disk));
+	ASSERT_EQ(0, cf_start_keep(&cull, do_cull, s, 0));
+	EXPECT_TRUE(cf_running(&cull, QUIET_MS));
+	EXPECT_TRUE(is_there(s));
+	EXPECT_EQ(0, read_other(s));
+
+	ASSERT_EQ(0, thaw(&self->disk));
+	EXPECT_EQ(0, cf_wait(&cull, PROMPT_MS));
+	EXPECT_FALSE(is_there(s));
+}
+
+static long do_bind(void *arg, struct cf_out *out)
+{
+	struct scene *s = arg;
+	struct cf_env env = { .dev = -1 };
+
+	snprintf(env.root, sizeof(env.root), "%.100s/second", s->env.root);
+	return cf_bind(&env, "ondemand");
+}
+
+/* A cache in a directory that is empty. */
+TEST_F_TIMEOUT(fsfreeze, bind, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task bind;
+	char path[200];
+
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+	snprintf(path, sizeof(path), "%s/second", s->env.root);
+	ASSERT_EQ(0, mkdir(path, 0755));
+	ASSERT_EQ(0, freeze(&self->disk));
+	ASSERT_EQ(0, cf_start(&bind, do_bind, s, 0));
+	EXPECT_TRUE(cf_running(&bind, QUIET_MS));
+	snprintf(path, sizeof(path), "%s/second/cache", s->env.root);
+	EXPECT_NE(0, access(path, F_OK));
+	EXPECT_EQ(0, read_other(s));
+
+	ASSERT_EQ(0, thaw(&self->disk));
+	EXPECT_EQ(0, cf_wait(&bind, PROMPT_MS));
 }
 
 /* Answers that have nothing written are answers. */
