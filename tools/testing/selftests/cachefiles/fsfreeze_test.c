@@ -298,6 +298,23 @@ TEST_F_TIMEOUT(fsfreeze, create_directories, 120)
 	EXPECT_EQ(0, read_all(s));
 }
 
+/* Whoever waits to make them holds up nobody else. */
+TEST_F_TIMEOUT(fsfreeze, directories_alone, 120)
+{
+	struct cf_task mount, copen;
+	struct scene *s = &self->s;
+
+	ASSERT_EQ(0, freeze(&self->disk));
+	ASSERT_EQ(0, cf_mount_start(&s->env, &mount, "m", "fsid=img"));
+	ASSERT_EQ(0, scene_open(s, 0));
+	ASSERT_EQ(0, copen_start(s, &copen));
+	EXPECT_TRUE(cf_running(&copen, QUIET_MS));
+	EXPECT_EQ(-EOWNERDEAD, cf_kill(&mount));
+	EXPECT_EQ(0, cf_umount(&s->env, "other", 0));
+	ASSERT_EQ(0, thaw(&self->disk));
+	EXPECT_EQ(0, cf_wait(&copen, PROMPT_MS));
+}
+
 static long do_cull(void *arg, struct cf_out *out)
 {
 	struct scene *s = arg;
