@@ -2,6 +2,7 @@
 /* What an operator sees: counters, lines of the kernel's log, events. */
 #include <errno.h>
 #include <fcntl.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -41,21 +42,50 @@ int ob_log_begin(void)
 	return log;
 }
 
-/* How many lines have come since the last time, or the begin, with this text. */
-int ob_log_count(int log, const char *text)
+/* The next line with this text; -EAGAIN if there is none yet. */
+static int next_line(int log, const char *text, char *line, size_t len)
 {
-	char line[8192];
-	int count = 0;
 	ssize_t n;
 
 	/* One line each; EPIPE tells of some that were overwritten. */
-	while ((n = read(log, line, sizeof(line) - 1)) > 0 || errno == EPIPE) {
-		if (n <= 0)
-			continue;
-		line[n] = 0;
-		count += !!strstr(line, text);
+	while ((n = read(log, line, len - 1)) > 0 || errno == EPIPE) {
+		line[n > 0 ? n : 0] = 0;
+		if (strstr(line, text))
+			return 0;
 	}
-	return errno == EAGAIN ? count : -errno;
+	return -errno;
+}
+
+/* How many lines have come since the last time, or the begin, with this text. */
+int ob_log_count(int log, const char *fmt, ...)
+{
+	char text[600], line[8192];
+	int count = 0, ret;
+	va_list ap;
+
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	while (!(ret = next_line(log, text, line, sizeof(line))))
+		count++;
+	return ret == -EAGAIN ? count : ret;
+}
+
+/* Wait for a line with this text; what follows the text in it comes to @rest. */
+int ob_log_wait(int log, const char *text, char *rest, size_t len, int ms)
+{
+	__u64 end = cf_now_ms() + ms;
+	char line[8192];
+	int ret;
+
+	while ((ret = next_line(log, text, line, sizeof(line))) == -EAGAIN) {
+		if (cf_now_ms() > end)
+			return -ETIME;
+		usleep(20000);
+	}
+	if (!ret)
+		snprintf(rest, len, "%s", strstr(line, text) + strlen(text));
+	return ret;
 }
 
 static int put(const char *file, const char *text)
@@ -82,14 +112,18 @@ int ob_events_begin(void)
 }
 
 /* How many of them have this text. */
-int ob_events_count(const char *text)
+int ob_events_count(const char *fmt, ...)
 {
 	FILE *f = fopen(TRACING "/trace", "re");
-	char line[2000];
+	char text[600], line[2000];
 	int count = 0;
+	va_list ap;
 
 	if (!f)
 		return -errno;
+	va_start(ap, fmt);
+	vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
 	while (fgets(line, sizeof(line), f))
 		count += *line != '#' && strstr(line, text);
 	fclose(f);
