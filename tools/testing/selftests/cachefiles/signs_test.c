@@ -115,7 +115,8 @@ TEST_F(signs, read_only)
 
 	ASSERT_EQ(0, cf_dev_close(env));
 	other.dev = -1;
-	snprintf(other.root, sizeof(other.root), "%s/ro", env->tmp);
+	strcpy(other.root, env->tmp);
+	strcat(other.root, "/ro");
 	ASSERT_EQ(0, mkdir(other.root, 0700));
 	ASSERT_EQ(0, mount("none", other.root, "tmpfs", MS_RDONLY, NULL));
 	EXPECT_EQ(-EROFS, cf_bind(&other, "ondemand"));
