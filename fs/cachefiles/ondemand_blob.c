@@ -339,6 +339,44 @@ void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len)
 EXPORT_SYMBOL_GPL(cachefiles_ondemand_prefetch);
 
 /**
+ * cachefiles_ondemand_present - can these bytes be read without the daemon?
+ * @file: the blob, from cachefiles_ondemand_open()
+ * @pos: first byte
+ * @len: how many; may reach beyond the blob, where there is nothing to wait for
+ *
+ * To be asked for what one read may be made of: it takes a look at each granule.
+ *
+ * Context: any; does not sleep.
+ * Return: whether nothing in the range is missing.
+ */
+bool cachefiles_ondemand_present(struct file *file, loff_t pos, u64 len)
+{
+	struct cachefiles_blob *blob = file->private_data;
+	u64 size = blob->object->size;
+
+	if (pos < 0 || pos >= size || !len)
+		return true;
+	return cachefiles_od_present(blob->object, cachefiles_granule(pos),
+				     cachefiles_granule(pos + min(len, size - pos) - 1));
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_present);
+
+/**
+ * cachefiles_ondemand_complete - is all of a blob present?
+ * @file: the blob, from cachefiles_ondemand_open()
+ *
+ * Context: any; does not sleep.
+ * Return: whether nothing of it is missing.
+ */
+bool cachefiles_ondemand_complete(struct file *file)
+{
+	struct cachefiles_blob *blob = file->private_data;
+
+	return READ_ONCE(blob->object->full);
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_complete);
+
+/**
  * cachefiles_ondemand_error - why did a read of a blob fail?
  * @file: the blob, from cachefiles_ondemand_open()
  * @pos: first byte that was read

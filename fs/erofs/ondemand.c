@@ -23,6 +23,13 @@
  */
 #define EROFS_ONDEMAND_META_BYTES	SZ_128K
 
+/*
+ * How much of a file is asked for at once, at least, when it is read sequentially,
+ * and the smallest readahead window that shows that it is.
+ */
+#define EROFS_ONDEMAND_AHEAD_BYTES	SZ_1M
+#define EROFS_ONDEMAND_AHEAD_MIN_BYTES	SZ_64K
+
 /**
  * erofs_ondemand_open - open a blob of an image
  * @sbi: the image
@@ -156,6 +163,89 @@ void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 					     round_down(mdev->m_dif->fsoff + mdev->m_pa,
 							EROFS_ONDEMAND_META_BYTES),
 					     EROFS_ONDEMAND_META_BYTES);
+}
+
+/**
+ * erofs_ondemand_differs - does a read reach where others wait, or do not wait?
+ * @mdev: where its next piece is, in the same blob
+ * @so_far: how many bytes right before that it has
+ * @len: how many the piece has
+ *
+ * A read ends as a whole.  What is cached must not be kept waiting for the daemon
+ * with what is not.
+ *
+ * Context: any; does not sleep.
+ * Return: whether of the two one is present and the other is not.
+ */
+bool erofs_ondemand_differs(const struct erofs_map_dev *mdev, u64 so_far, u64 len)
+{
+	struct file *file = mdev->m_dif->file;
+	loff_t pos = mdev->m_dif->fsoff + mdev->m_pa;
+
+	return cachefiles_ondemand_present(file, pos - so_far, so_far) !=
+		cachefiles_ondemand_present(file, pos, len);
+}
+
+/**
+ * erofs_ondemand_present - can a range of an image be read without the daemon?
+ * @mdev: where it begins
+ * @len: how many bytes it has
+ *
+ * Context: any; does not sleep.
+ * Return: whether nothing of it is missing.
+ */
+bool erofs_ondemand_present(const struct erofs_map_dev *mdev, u64 len)
+{
+	return cachefiles_ondemand_present(mdev->m_dif->file,
+					   mdev->m_dif->fsoff + mdev->m_pa, len);
+}
+
+/**
+ * erofs_ondemand_is_complete - is everything of an image cached?
+ * @sbi: the image, with its blobs open
+ *
+ * Context: any; does not sleep.
+ * Return: whether nothing of its blobs is missing.
+ */
+bool erofs_ondemand_is_complete(struct erofs_sb_info *sbi)
+{
+	struct erofs_device_info *dif;
+	int id;
+
+	if (!cachefiles_ondemand_complete(sbi->dif0.file))
+		return false;
+	idr_for_each_entry(&sbi->devs->tree, dif, id)
+		if (dif->file && !cachefiles_ondemand_complete(dif->file))
+			return false;
+	return true;
+}
+
+/**
+ * erofs_ondemand_readahead - pages of a file have been asked for
+ * @map: the extent that the last of them is in
+ * @mdev: where that ends
+ * @begin: where the pages begin in the file
+ * @end: where they end
+ *
+ * Asks for what follows in the extent as well.  A readahead window begins small
+ * and grows when it has been used, which costs a round trip at each turn.
+ *
+ * Context: may sleep; does not wait for the daemon.
+ */
+void erofs_ondemand_readahead(const struct erofs_map_blocks *map,
+			      const struct erofs_map_dev *mdev, loff_t begin, loff_t end)
+{
+	u64 len = end - begin;
+
+	/* Without a device there was nothing to read, or it failed. */
+	if (!mdev->m_dif || !erofs_is_ondemand(EROFS_SB(mdev->m_sb)) ||
+	    !(map->m_flags & EROFS_MAP_MAPPED) || map->m_flags & EROFS_MAP_META ||
+	    !in_range(end, map->m_la, map->m_llen) || len < EROFS_ONDEMAND_AHEAD_MIN_BYTES ||
+	    len >= EROFS_ONDEMAND_AHEAD_BYTES)
+		return;
+	cachefiles_ondemand_prefetch(mdev->m_dif->file, mdev->m_dif->fsoff + mdev->m_pa,
+				     min(EROFS_ONDEMAND_AHEAD_BYTES - len,
+					 map->m_la + map->m_llen - end));
 }
 
 static int erofs_ondemand_map(struct inode *inode, struct erofs_map_blocks *map)

@@ -19,7 +19,30 @@ struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key);
 void erofs_ondemand_init_super(struct super_block *sb);
 void erofs_ondemand_shutdown(struct erofs_sb_info *sbi);
 void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev);
+bool erofs_ondemand_differs(const struct erofs_map_dev *mdev, u64 so_far, u64 len);
+bool erofs_ondemand_present(const struct erofs_map_dev *mdev, u64 len);
+bool erofs_ondemand_is_complete(struct erofs_sb_info *sbi);
+void erofs_ondemand_readahead(const struct erofs_map_blocks *map,
+			      const struct erofs_map_dev *mdev, loff_t begin, loff_t end);
 int erofs_ondemand_why(struct inode *inode, loff_t pos);
+
+/* Must the next @len bytes, at @mdev, not be part of the read that ends there? */
+static inline bool erofs_ondemand_splits(const struct erofs_map_dev *mdev, const struct bio *bio,
+					 unsigned int len)
+{
+	return erofs_is_ondemand(EROFS_SB(mdev->m_sb)) &&
+		erofs_ondemand_differs(mdev, bio->bi_iter.bi_size, len);
+}
+
+/*
+ * A folio is read as a whole: of one that is missing in part, what is cached could
+ * not be had without the daemon.
+ */
+static inline bool erofs_ondemand_large_folios(struct inode *inode)
+{
+	return !erofs_is_ondemand(EROFS_I_SB(inode)) ||
+		erofs_ondemand_is_complete(EROFS_I_SB(inode));
+}
 
 /* What a read that got @ret from the page cache tells its caller. */
 static inline ssize_t erofs_ondemand_read_error(struct inode *inode, loff_t pos, ssize_t ret)
@@ -119,6 +142,28 @@ static inline void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 
 static inline void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 {
+}
+
+static inline bool erofs_ondemand_present(const struct erofs_map_dev *mdev, u64 len)
+{
+	return true;
+}
+
+static inline void erofs_ondemand_readahead(const struct erofs_map_blocks *map,
+					    const struct erofs_map_dev *mdev, loff_t begin,
+					    loff_t end)
+{
+}
+
+static inline bool erofs_ondemand_splits(const struct erofs_map_dev *mdev, const struct bio *bio,
+					 unsigned int len)
+{
+	return false;
+}
+
+static inline bool erofs_ondemand_large_folios(struct inode *inode)
+{
+	return true;
 }
 
 static inline ssize_t erofs_ondemand_read_error(struct inode *inode, loff_t pos, ssize_t ret)

@@ -10,6 +10,8 @@ struct file;
 struct file *cachefiles_ondemand_open(const char *volume_key, const char *key);
 int cachefiles_ondemand_wait(struct file *file, loff_t pos);
 int cachefiles_ondemand_error(struct file *file, loff_t pos, u64 len);
+bool cachefiles_ondemand_present(struct file *file, loff_t pos, u64 len);
+bool cachefiles_ondemand_complete(struct file *file);
 void cachefiles_ondemand_shutdown(struct file *file);
 void cachefiles_ondemand_prefetch(struct file *file, loff_t pos, size_t len);
 
