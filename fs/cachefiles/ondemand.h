@@ -463,6 +463,8 @@ struct cachefiles_failure {
  * @stored_full: it was recorded as complete
  * @closed: @file has been closed for good
  * @wb_err: writeback errors of @file that have been dealt with
+ * @nr_lost: how often what had been filled was lost
+ * @seek_mutex: one at a time asks @file for its holes
  * @partial: unfinished granules, or NULL
  * @next_partial: the slot to reuse next
  * @flush_work: writes the map back; closes the file of a dropped object
@@ -505,9 +507,11 @@ struct cachefiles_od_object {
 	bool				stored_full;
 	bool				closed;
 	errseq_t			wb_err;
+	unsigned int			nr_lost;
 	struct cachefiles_partial	*partial;
 	unsigned int			next_partial;
 
+	struct mutex			seek_mutex; /* inside of all the others */
 	struct delayed_work		flush_work;
 	u32				key_hash;
 	u8				key_size;
@@ -532,10 +536,12 @@ struct cachefiles_blob {
  * struct cachefiles_trust - what a read goes by that trusts the presence map
  * @complete: the cache file was recorded as complete: its disk has it all
  * @wb_err: the writeback errors that the map takes account of
+ * @nr_lost: how often before something has been lost
  */
 struct cachefiles_trust {
 	bool		complete;
 	errseq_t	wb_err;
+	unsigned int	nr_lost;
 };
 
 /**
@@ -681,6 +687,14 @@ void cachefiles_od_object_restore(struct cachefiles_od_object *object);
 void cachefiles_od_object_detach(struct cachefiles_od_object *object);
 void cachefiles_od_object_drop(struct cachefiles_od_object *object);
 
+/* ondemand_flush.c */
+struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *object);
+bool cachefiles_store_suspect(struct cachefiles_od_object *object, struct cachefiles_trust trust);
+bool cachefiles_store_lacks(struct cachefiles_od_object *object, struct cachefiles_trust trust,
+			    loff_t pos, size_t len);
+void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
+void cachefiles_store_flush_work(struct work_struct *work);
+
 /* ondemand_proc.c */
 void cachefiles_ondemand_proc_init(void);
 void cachefiles_ondemand_proc_exit(void);
@@ -696,10 +710,9 @@ void cachefiles_store_release_volume(struct cachefiles_od_volume *volume);
 int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size);
 int cachefiles_store_open_complete(struct cachefiles_od_object *object);
 void cachefiles_store_unmark(struct inode *inode);
-struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *object);
-bool cachefiles_store_suspect(struct cachefiles_od_object *object, struct cachefiles_trust trust);
-void cachefiles_store_flush_soon(struct cachefiles_od_object *object, unsigned long delay);
-void cachefiles_store_flush_work(struct work_struct *work);
+int cachefiles_store_record(struct cachefiles_od_object *object, loff_t size,
+			    unsigned int content);
+void cachefiles_store_close(struct cachefiles_od_object *object);
 
 /* ondemand_watch.c */
 void cachefiles_ondemand_watch_init(struct cachefiles_ondemand *od);

@@ -10,6 +10,27 @@
 #include <linux/uio.h>
 #include "internal.h"
 
+/*
+ * Is there a block of zeros in what has been read?  It may be one that the file
+ * system has lost; a look at its first bytes is cheaper than asking for holes.
+ */
+static bool cachefiles_blob_has_zeros(struct cachefiles_od_object *object,
+				      const struct iov_iter *to, size_t len)
+{
+	size_t block = min(i_blocksize(file_inode(object->file)), CACHEFILES_GRANULE_SIZE);
+	struct iov_iter read = *to;
+	u64 word;
+
+	read.data_source = ITER_SOURCE;
+	iov_iter_truncate(&read, len);
+	while (copy_from_iter(&word, sizeof(word), &read) == sizeof(word)) {
+		if (!word)
+			return true;
+		iov_iter_advance(&read, min(iov_iter_count(&read), block - sizeof(word)));
+	}
+	return false;
+}
+
 /**
  * cachefiles_blob_read_file - read present granules from the cache file
  * @object: the object
@@ -28,6 +49,7 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 {
 	size_t len = min_t(u64, iov_iter_count(to), cachefiles_data_end(object->size) - pos);
 	size_t pad = iov_iter_count(to) - len;
+	const struct iov_iter begin = *to;
 	ssize_t ret, done = 0;
 	struct kiocb kiocb;
 
@@ -48,7 +70,9 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 		done += ret;
 	}
 	ret = -EIO;
-	if (cachefiles_store_suspect(object, trust))
+	if (cachefiles_store_suspect(object, trust) ||
+	    (!trust.complete && cachefiles_blob_has_zeros(object, &begin, len) &&
+	     cachefiles_store_lacks(object, trust, pos, len)))
 		goto failed;
 	if (pad) {
 		iov_iter_reexpand(to, pad);
@@ -103,13 +127,22 @@ static void cachefiles_direct_again(struct work_struct *work)
 	cachefiles_blob_end_read(iocb, ret);
 }
 
+/* Is what has been read past the page cache to be read once more? */
+static bool cachefiles_direct_doubts(struct cachefiles_od_object *object,
+				     const struct iov_iter *to, struct cachefiles_trust trust)
+{
+	return cachefiles_store_suspect(object, trust) ||
+		(!trust.complete && cachefiles_blob_has_zeros(object, to, iov_iter_count(to)));
+}
+
 static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 {
 	struct cachefiles_direct_op *op = container_of(kiocb, struct cachefiles_direct_op, kiocb);
 	struct kiocb *iocb = op->iocb;
 
 	/* This may be an interrupt; an error is told from where it may be said. */
-	if (ret != iov_iter_count(&op->iter) || cachefiles_store_suspect(op->object, op->trust)) {
+	if (ret != iov_iter_count(&op->iter) ||
+	    cachefiles_direct_doubts(op->object, &op->iter, op->trust)) {
 		INIT_WORK(&op->work, cachefiles_direct_again);
 		queue_work(cachefiles_ondemand_wq, &op->work);
 		return;
@@ -150,7 +183,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 		return ret;
 	}
 	kfree(op);
-	if (ret == iov_iter_count(to) && !cachefiles_store_suspect(object, trust))
+	if (ret == iov_iter_count(to) && !cachefiles_direct_doubts(object, to, trust))
 		return ret;
 	return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
 }

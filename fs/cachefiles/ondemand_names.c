@@ -107,6 +107,7 @@ static struct cachefiles_od_object *cachefiles_od_object_add(struct cachefiles_o
 	refcount_set(&object->ref, 1); /* the users'; put when the file has been closed */
 	spin_lock_init(&object->lock);
 	mutex_init(&object->fill_mutex);
+	mutex_init(&object->seek_mutex);
 	init_waitqueue_head(&object->open_wq);
 	INIT_LIST_HEAD(&object->held);
 	INIT_DELAYED_WORK(&object->flush_work, cachefiles_store_flush_work);

@@ -107,6 +107,16 @@ TEST_F_TIMEOUT(ahead, no_daemon, 120)
 	EXPECT_EQ(0, read_all(s));
 }
 
+/* A daemon that answers nothing has nobody wait for what it has brought. */
+TEST_F_TIMEOUT(ahead, silent_daemon, 120)
+{
+	struct scene *s = &self->s;
+
+	EXPECT_EQ(0, read_cached(s, variant->cached, variant->each));
+	EXPECT_EQ(1, cf_readable(s->env.dev, 0));
+	EXPECT_EQ(0, read_all(s));
+}
+
 int main(int argc, char **argv)
 {
 	cf_require();
