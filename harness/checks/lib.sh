@@ -55,8 +55,8 @@ kselftest() {
 
 # Where the disk has a part in, and no race: one CPU is enough for the machine.
 # shellcheck disable=SC2034 # for others
-disk_tests="image_test diskfail_test diskdeny_test diskdirect_test nospace_test damage_test"
-disk_tests+=" xattr_test fsfreeze_test signs_disk_test"
+disk_tests="image_test diskfail_test diskdeny_test diskdirect_test diskdrop_test nospace_test"
+disk_tests+=" damage_test xattr_test fsfreeze_test signs_disk_test"
 
 # The overlay's own files which enter the kernel proper.
 our_kernel_files() {

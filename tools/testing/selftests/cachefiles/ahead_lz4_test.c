@@ -277,6 +277,27 @@ TEST_F_TIMEOUT(ahead_lz4, around_a_hole, 180)
 	EXPECT_EQ(0, od_stop(&srv));
 }
 
+/*
+ * What is missing comes while a reader waits for it: pages that hold parts of it and
+ * of its neighbours, which have been there all along, are right.
+ */
+TEST_F_TIMEOUT(ahead_lz4, hole_filled, 180)
+{
+	struct job job = { .want = self->want };
+	struct cf_env *env = &self->env;
+	struct cf_task t;
+	int fd;
+
+	snprintf(job.path, sizeof(job.path), "%s/m/f", env->tmp);
+	ASSERT_EQ(0, mount_with_hole(env, self->data, self->size, self->hole, &fd));
+	ASSERT_EQ(0, cf_start(&t, read_in_order, &job, GRANULE));
+	EXPECT_EQ(self->begin, stuck_at(&t));
+	EXPECT_EQ(0, cf_fill(fd, self->data, self->hole, GRANULE));
+	EXPECT_EQ(0, cf_wait(&t, 3 * WAIT_MS));
+	close(fd);
+	EXPECT_EQ(0, cf_umount(env, "m", 0));
+}
+
 int main(int argc, char **argv)
 {
 	cf_require();
