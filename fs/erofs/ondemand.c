@@ -9,6 +9,8 @@
 #include <linux/cachefiles.h>
 #include <linux/file.h>
 #include <linux/fs_context.h>
+#include <linux/namei.h>
+#include <linux/pagemap.h>
 #include "ondemand.h"
 
 /*
@@ -163,6 +165,90 @@ void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 					     round_down(mdev->m_dif->fsoff + mdev->m_pa,
 							EROFS_ONDEMAND_META_BYTES),
 					     EROFS_ONDEMAND_META_BYTES);
+}
+
+static struct folio *erofs_ondemand_read_killably(struct address_space *mapping, pgoff_t index,
+						  filler_t *filler)
+{
+	struct folio *folio;
+	int err;
+
+	for (;;) {
+		folio = __filemap_get_folio(mapping, index,
+					    FGP_CREAT | FGP_FOR_MMAP | FGP_ACCESSED,
+					    mapping_gfp_mask(mapping));
+		if (IS_ERR(folio) || folio_test_uptodate(folio))
+			return folio;
+		err = folio_lock_killable(folio);
+		if (err)
+			break;
+		if (folio->mapping == mapping) {
+			if (folio_test_uptodate(folio)) {
+				folio_unlock(folio);
+				return folio;
+			}
+			/* The end of the read unlocks it. */
+			err = filler(NULL, folio) ?: folio_wait_locked_killable(folio);
+			if (!err && folio_test_uptodate(folio))
+				return folio;
+			err = err ?: -EIO;
+			break;
+		}
+		folio_unlock(folio);
+		folio_put(folio);
+	}
+	folio_put(folio);
+	return ERR_PTR(err);
+}
+
+/**
+ * erofs_ondemand_read_folio - read_cache_folio(), killably
+ * @mapping: metadata, or a file or directory, of any mount
+ * @index: which page
+ * @filler: what reads it, or NULL for the ->read_folio() of @mapping
+ * @file: NULL
+ *
+ * That one waits for who reads the same folio already, until the daemon has
+ * answered, and no signal ends that.
+ *
+ * Context: may sleep, killably if it is of an image of this kind.
+ * Return: the folio, with its data, or an ERR_PTR(): -EINTR if the task was killed.
+ */
+struct folio *erofs_ondemand_read_folio(struct address_space *mapping, pgoff_t index,
+					filler_t *filler, struct file *file)
+{
+	struct super_block *sb = mapping->host->i_sb;
+
+	/* A block device's is no superblock of ours. */
+	if (sb->s_op != &erofs_sops || !erofs_is_ondemand(EROFS_SB(sb)))
+		return read_cache_folio(mapping, index, filler, file);
+	return erofs_ondemand_read_killably(mapping, index, filler ?: mapping->a_ops->read_folio);
+}
+
+/**
+ * erofs_ondemand_get_link - page_get_link(), killably
+ * @dentry: the symlink, or NULL in RCU mode
+ * @inode: the symlink
+ * @done: puts what the target is in
+ *
+ * Context: as erofs_ondemand_read_folio(), if there is a @dentry.
+ * Return: the target, or an ERR_PTR().
+ */
+const char *erofs_ondemand_get_link(struct dentry *dentry, struct inode *inode,
+				    struct delayed_call *done)
+{
+	struct folio *folio;
+	char *link;
+
+	if (!dentry || !erofs_is_ondemand(EROFS_I_SB(inode)))
+		return page_get_link(dentry, inode, done);
+	folio = erofs_ondemand_read_folio(inode->i_mapping, 0, NULL, NULL);
+	if (IS_ERR(folio))
+		return ERR_CAST(folio);
+	set_delayed_call(done, page_put_link, folio);
+	link = folio_address(folio);
+	nd_terminate_link(link, inode->i_size, PAGE_SIZE - 1);
+	return link;
 }
 
 /**

@@ -19,6 +19,10 @@ struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key);
 void erofs_ondemand_init_super(struct super_block *sb);
 void erofs_ondemand_shutdown(struct erofs_sb_info *sbi);
 void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev);
+struct folio *erofs_ondemand_read_folio(struct address_space *mapping, pgoff_t index,
+					filler_t *filler, struct file *file);
+const char *erofs_ondemand_get_link(struct dentry *dentry, struct inode *inode,
+				    struct delayed_call *done);
 bool erofs_ondemand_differs(const struct erofs_map_dev *mdev, u64 so_far, u64 len);
 bool erofs_ondemand_present(const struct erofs_map_dev *mdev, u64 len);
 bool erofs_ondemand_is_complete(struct erofs_sb_info *sbi);
@@ -180,7 +184,9 @@ static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
 {
 }
 
-/* No function: not even the order of instructions is another one without us. */
+/* No functions: not even the order of instructions is another one without us. */
+#define erofs_ondemand_read_folio	read_cache_folio
+#define erofs_ondemand_get_link		page_get_link
 #define erofs_ondemand_put_real(inode)	iput(inode)
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
