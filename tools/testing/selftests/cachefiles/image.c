@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
- * A writer of small EROFS images: one directory of flat or chunk-based files.
+ * A writer of small EROFS images: a directory of flat or chunk-based files, of
+ * symlinks, and of directories of many names.
  */
 #include <endian.h>
 #include <errno.h>
@@ -31,6 +32,7 @@
 #define SB_DEVT_SLOT		88
 #define SB_PREFIX_COUNT		91
 #define SB_PREFIX_START		92
+#define SB_PACKED_NID		96
 #define SB_SHARE_PREFIX		105
 #define I_FORMAT		0
 #define I_XATTR_COUNT		2
@@ -47,6 +49,7 @@
 #define MAGIC			0xe0f5e1e2
 #define INCOMPAT_CHUNKED	0x4
 #define INCOMPAT_DEVICES	0x8
+#define INCOMPAT_FRAGMENTS	0x20
 #define INCOMPAT_PREFIXES	0x40
 #define COMPAT_PLAIN_PREFIXES	0x10
 #define COMPAT_SHARE		0x20
@@ -57,6 +60,8 @@
 #define CHUNK_INDEXES		0x20
 #define FT_REG			1
 #define FT_DIR			2
+#define FT_LNK			7
+#define DIR_NAMES		100	/* in a block of a large directory */
 
 static void put16(void *p, __u16 v)
 {
@@ -126,6 +131,7 @@ static struct img_file *new_file(struct img *img, __u64 size)
 
 	snprintf(f->name, sizeof(f->name), "f%02d", img->nr);
 	f->size = size;
+	f->type = FT_REG;
 	f->inode = img->meta_pos;
 	img->nr++;
 	return f;
@@ -141,6 +147,7 @@ int img_begin(struct img *img, unsigned int blkbits)
 	if (img->data == MAP_FAILED)
 		return -errno;
 	img->blkbits = blkbits;
+	img->root = INODE_POS;
 	img->meta_pos = INODE_POS + I_BYTES;
 	img->data_pos = IMG_DATA_POS;
 	return 0;
@@ -159,6 +166,51 @@ struct img_file *img_add(struct img *img, __u64 size)
 	img->size = f->pos + round_up(size, 1ULL << img->blkbits);
 	img->data_pos = round_up(img->size, IMG_GAP) + IMG_GAP;
 	return f;
+}
+
+/* A symlink whose target does not lie beside its inode. */
+struct img_file *img_add_link(struct img *img, __u64 size)
+{
+	struct img_file *f = img_add(img, size);
+	__u64 i;
+
+	put16(img->data + f->inode + I_MODE, S_IFLNK | 0777);
+	f->type = FT_LNK;
+	for (i = 0; i < size; i++)
+		img->data[f->pos + i] = 'a' + i % 26;
+	return f;
+}
+
+/* A directory of so many blocks of 4 KiB, all names of which are the root's. */
+struct img_file *img_add_dir(struct img *img, int blocks)
+{
+	struct img_file *f = img_add(img, blocks * GRANULE);
+	int i, nr, off;
+	char *de;
+
+	put16(img->data + f->inode + I_MODE, S_IFDIR | 0755);
+	f->type = FT_DIR;
+	for (i = 0; i < blocks; i++) {
+		de = img->data + f->pos + i * GRANULE;
+		off = DIR_NAMES * 12;
+		memset(de, 0, GRANULE);
+		for (nr = 0; nr < DIR_NAMES; nr++, de += 12) {
+			put64(de, img->root / SLOT);
+			put16(de + 8, off);
+			de[10] = FT_DIR;
+			off += sprintf(img->data + f->pos + i * GRANULE + off,
+				       "%02d-%03d", i, nr);
+		}
+	}
+	return f;
+}
+
+/* An inode that a mount looks at, as an image with fragments has. */
+void img_packed(struct img *img, __u64 pos)
+{
+	inode_at(img, pos, LAYOUT_FLAT, S_IFREG | 0444, 0, 0);
+	put64(img->data + SB_POS + SB_PACKED_NID, pos / SLOT);
+	sb_set(img, SB_INCOMPAT, INCOMPAT_FRAGMENTS);
 }
 
 /*
@@ -239,22 +291,22 @@ void img_end(struct img *img)
 	for (i = 0; i < nr; i++, de += 12) {
 		const char *name = i == 0 ? "." : i == 1 ? ".." :
 				   img->file[i - 2].name;
-		__u64 pos = i < 2 ? INODE_POS : img->file[i - 2].inode;
+		__u64 pos = i < 2 ? img->root : img->file[i - 2].inode;
 
 		put64(de, pos / SLOT);
 		put16(de + 8, off);
-		de[10] = i < 2 ? FT_DIR : FT_REG;
+		de[10] = i < 2 ? FT_DIR : img->file[i - 2].type;
 		memcpy(dir + off, name, strlen(name));
 		off += strlen(name);
 	}
-	inode_at(img, INODE_POS, LAYOUT_FLAT, S_IFDIR | 0755, off,
+	inode_at(img, img->root, LAYOUT_FLAT, S_IFDIR | 0755, off,
 		 IMG_DIR_POS >> img->blkbits);
 
 	if (img->size < IMG_DIR_POS + GRANULE)
 		img->size = IMG_DIR_POS + GRANULE;
 	put32(sb + SB_MAGIC, MAGIC);
 	sb[SB_BLKBITS] = img->blkbits;
-	put16(sb + SB_ROOT_NID, INODE_POS / SLOT);
+	put16(sb + SB_ROOT_NID, img->root / SLOT);
 	put64(sb + SB_INOS, img->nr + 1);
 	put32(sb + SB_BLOCKS, img->size >> img->blkbits);
 }

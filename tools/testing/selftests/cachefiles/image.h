@@ -22,6 +22,7 @@ struct img_file {
 	__u64	pos;		/* in the image or in its device */
 	__u64	size;
 	__u64	inode;
+	unsigned char	type;		/* in directories */
 };
 
 struct img {
@@ -29,6 +30,7 @@ struct img {
 	__u64	size;
 	__u64	room;
 	unsigned int	blkbits;
+	__u64	root;		/* where the root directory's inode is */
 	__u64	meta_pos;	/* of the next inode */
 	__u64	data_pos;	/* of the next file */
 	int		nr;
@@ -48,9 +50,12 @@ struct img_file *img_add(struct img *img, __u64 size);
 struct img_file *img_add_chunks(struct img *img, __u64 size,
 				unsigned int chunkbits,
 				const struct img_chunk *chunk, int nr);
+struct img_file *img_add_link(struct img *img, __u64 size);
+struct img_file *img_add_dir(struct img *img, int blocks);
 struct img_file *img_add_shared(struct img *img, __u64 size,
 				__u64 fingerprint);
 void img_devices(struct img *img, int nr, __u32 blocks);
+void img_packed(struct img *img, __u64 pos);
 void img_end(struct img *img);
 void img_pattern(void *buf, __u64 len, __u64 seed);
 
