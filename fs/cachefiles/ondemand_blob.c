@@ -454,42 +454,78 @@ static void cachefiles_wait_complete(struct kiocb *iocb, long ret)
 }
 
 /**
- * cachefiles_ondemand_wait - wait until a granule of a blob is present
+ * cachefiles_ondemand_read_blob - read from a blob, and wait for it
  * @file: the blob, from cachefiles_ondemand_open()
- * @pos: a byte in it
+ * @pos: first byte
+ * @buf: where the bytes go
+ * @len: how many
  *
  * For a file system that is about to take locks under which it can only wait
  * without end.  If the task is killed the blob is shut down.
  *
  * Context: process context; may sleep, killably.
- * Return: 0, -EINTR if the task was killed, or the error of the read.
+ * Return: how much was read, less than @len at the end of the blob only; -EINTR if
+ * the task was killed; or the error of the read.
  */
-int cachefiles_ondemand_wait(struct file *file, loff_t pos)
+ssize_t cachefiles_ondemand_read_blob(struct file *file, loff_t pos, void *buf, size_t len)
 {
-	void *buf __free(kfree) = kmalloc(CACHEFILES_GRANULE_SIZE, GFP_KERNEL);
-	struct kvec kvec = { .iov_base = buf, .iov_len = CACHEFILES_GRANULE_SIZE };
+	struct kvec kvec = { .iov_base = buf, .iov_len = len };
 	struct cachefiles_wait wait = {
 		.iocb.ki_filp		= file,
-		.iocb.ki_pos		= round_down(pos, CACHEFILES_GRANULE_SIZE),
+		.iocb.ki_pos		= pos,
 		.iocb.ki_complete	= cachefiles_wait_complete,
 	};
 	struct iov_iter iter;
 	ssize_t ret;
 
-	if (!buf)
-		return -ENOMEM;
 	init_completion(&wait.done);
 	iov_iter_kvec(&iter, ITER_DEST, &kvec, 1, kvec.iov_len);
 	ret = cachefiles_blob_read_iter(&wait.iocb, &iter);
 	if (ret != -EIOCBQUEUED)
-		return min(ret, 0);
+		return ret;
 	/* As cachefiles_od_object_open() does. */
 	if (!wait_for_completion_state(&wait.done,
 				       TASK_KILLABLE | TASK_FREEZABLE_UNSAFE))
-		return min(wait.ret, 0);
+		return wait.ret;
 	/* This ends the read, so it can be waited for. */
 	cachefiles_ondemand_shutdown(file);
 	wait_for_completion(&wait.done);
 	return -EINTR;
+}
+EXPORT_SYMBOL_GPL(cachefiles_ondemand_read_blob);
+
+/**
+ * cachefiles_ondemand_wait - wait until a range of a blob is present
+ * @file: the blob, from cachefiles_ondemand_open()
+ * @pos: first byte
+ * @len: how many; may reach beyond the blob, where there is nothing to wait for
+ *
+ * Goes from one granule to the next: what is to be asked for at once has to be
+ * prefetched before.
+ *
+ * Context: as cachefiles_ondemand_read_blob().
+ * Return: 0, or an error as from cachefiles_ondemand_read_blob().
+ */
+int cachefiles_ondemand_wait(struct file *file, loff_t pos, u64 len)
+{
+	struct cachefiles_blob *blob = file->private_data;
+	u64 size = blob->object->size;
+	loff_t end;
+	ssize_t ret;
+	char byte;
+
+	if (pos < 0 || pos >= size || !len)
+		return 0;
+	end = pos + min(len, size - pos);
+	for (pos = round_down(pos, CACHEFILES_GRANULE_SIZE); pos < end;
+	     pos += CACHEFILES_GRANULE_SIZE) {
+		if (cachefiles_ondemand_present(file, pos, 1))
+			continue;
+		ret = cachefiles_ondemand_read_blob(file, pos, &byte, sizeof(byte));
+		if (ret < 0)
+			return ret;
+		cond_resched();
+	}
+	return 0;
 }
 EXPORT_SYMBOL_GPL(cachefiles_ondemand_wait);

@@ -7,8 +7,6 @@
  */
 #include <linux/backing-dev.h>
 #include <linux/cachefiles.h>
-#include <linux/file.h>
-#include <linux/fs_context.h>
 #include <linux/namei.h>
 #include <linux/pagemap.h>
 #include "ondemand.h"
@@ -31,84 +29,6 @@
  */
 #define EROFS_ONDEMAND_AHEAD_BYTES	SZ_1M
 #define EROFS_ONDEMAND_AHEAD_MIN_BYTES	SZ_64K
-
-/**
- * erofs_ondemand_open - open a blob of an image
- * @sbi: the image
- * @key: the blob's name
- *
- * Context: may sleep, killably, until the daemon has answered.
- * Return: the file, or an ERR_PTR() as from cachefiles_ondemand_open().
- */
-struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key)
-{
-	char *volume __free(kfree) =
-		kasprintf(GFP_KERNEL, "erofs,%s", sbi->domain_id ?: sbi->fsid);
-
-	if (!volume)
-		return ERR_PTR(-ENOMEM);
-	return cachefiles_ondemand_open(volume, key);
-}
-
-/* Open what device= names. */
-static int erofs_ondemand_open_devices(struct fs_context *fc)
-{
-	struct erofs_sb_info *sbi = fc->s_fs_info;
-	struct erofs_device_info *dif;
-	struct file *file;
-	int id;
-
-	idr_for_each_entry(&sbi->devs->tree, dif, id) {
-		file = erofs_ondemand_open(sbi, dif->path);
-		if (IS_ERR(file)) {
-			errorfc(fc, "blob %s can't be opened: %ld", dif->path, PTR_ERR(file));
-			return PTR_ERR(file);
-		}
-		dif->file = file;
-	}
-	return 0;
-}
-
-/**
- * erofs_ondemand_open_blobs - open the blobs that a mount names
- * @fc: the mount, with fsid=
- *
- * Before there is a superblock: sync(2) and others wait for one that is being
- * set up, and no signal ends that.  So the daemon is waited for here, until the
- * superblock of the image can be read.
- *
- * Context: as erofs_ondemand_open().
- * Return: 0 or -errno; the log of @fc says what can be done about it.
- */
-int erofs_ondemand_open_blobs(struct fs_context *fc)
-{
-	struct erofs_sb_info *sbi = fc->s_fs_info;
-	struct file *file;
-	int err;
-
-	if (sbi->dif0.file)
-		return invalf(fc, "fsid= and a source file exclude each other");
-	file = erofs_ondemand_open(sbi, sbi->fsid);
-	if (IS_ERR(file)) {
-		err = PTR_ERR(file);
-		if (err == -ENOTCONN)
-			errorfc(fc, "no daemon has a cache bound in on-demand mode");
-		else if (err == -EINVAL)
-			errorfc(fc, "names must be printable, without '/', at most 248 bytes");
-		else
-			errorfc(fc, "blob %s can't be opened: %d", sbi->fsid, err);
-		return err;
-	}
-	sbi->dif0.file = file;
-	err = erofs_ondemand_open_devices(fc);
-	if (err)
-		return err;
-	cachefiles_ondemand_prefetch(file, sbi->dif0.fsoff, EROFS_ONDEMAND_META_BYTES);
-	err = cachefiles_ondemand_wait(file, sbi->dif0.fsoff);
-	if (err)
-		errorfc(fc, "the beginning of blob %s can't be read: %d", sbi->fsid, err);
-	return err;
-}
 
 /**
  * erofs_ondemand_init_super - what is different for a superblock of this kind
@@ -153,6 +73,22 @@ void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 }
 
 /**
+ * erofs_ondemand_ask - ask for metadata, and what is around it
+ * @file: the blob
+ * @pos: where it begins there
+ * @len: how many bytes
+ *
+ * Context: may sleep; does not wait for the daemon.
+ */
+void erofs_ondemand_ask(struct file *file, u64 pos, u64 len)
+{
+	u64 begin = round_down(pos, EROFS_ONDEMAND_META_BYTES);
+
+	cachefiles_ondemand_prefetch(file, begin,
+				     round_up(pos + len, EROFS_ONDEMAND_META_BYTES) - begin);
+}
+
+/**
  * erofs_ondemand_read_meta - a block of metadata is about to be read
  * @mdev: where it is
  *
@@ -161,10 +97,7 @@ void erofs_ondemand_shutdown(struct erofs_sb_info *sbi)
 void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 {
 	if (erofs_is_ondemand(EROFS_SB(mdev->m_sb)))
-		cachefiles_ondemand_prefetch(mdev->m_dif->file,
-					     round_down(mdev->m_dif->fsoff + mdev->m_pa,
-							EROFS_ONDEMAND_META_BYTES),
-					     EROFS_ONDEMAND_META_BYTES);
+		erofs_ondemand_ask(mdev->m_dif->file, mdev->m_dif->fsoff + mdev->m_pa, 1);
 }
 
 static struct folio *erofs_ondemand_read_killably(struct address_space *mapping, pgoff_t index,

@@ -18,6 +18,7 @@ int erofs_ondemand_open_blobs(struct fs_context *fc);
 struct file *erofs_ondemand_open(struct erofs_sb_info *sbi, const char *key);
 void erofs_ondemand_init_super(struct super_block *sb);
 void erofs_ondemand_shutdown(struct erofs_sb_info *sbi);
+void erofs_ondemand_ask(struct file *file, u64 pos, u64 len);
 void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev);
 struct folio *erofs_ondemand_read_folio(struct address_space *mapping, pgoff_t index,
 					filler_t *filler, struct file *file);

@@ -8,7 +8,8 @@
 struct file;
 
 struct file *cachefiles_ondemand_open(const char *volume_key, const char *key);
-int cachefiles_ondemand_wait(struct file *file, loff_t pos);
+ssize_t cachefiles_ondemand_read_blob(struct file *file, loff_t pos, void *buf, size_t len);
+int cachefiles_ondemand_wait(struct file *file, loff_t pos, u64 len);
 int cachefiles_ondemand_error(struct file *file, loff_t pos, u64 len);
 bool cachefiles_ondemand_present(struct file *file, loff_t pos, u64 len);
 bool cachefiles_ondemand_complete(struct file *file);
