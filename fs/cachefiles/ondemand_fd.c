@@ -37,19 +37,22 @@ static ssize_t cachefiles_odfd_write_iter(struct kiocb *iocb, struct iov_iter *f
 static loff_t cachefiles_odfd_seek_map(struct cachefiles_od_object *object, loff_t offset,
 				       int whence)
 {
-	unsigned long first, last, granule;
+	bool data = whence == SEEK_DATA, found = false;
+	unsigned long granule, last;
 
 	if (offset < 0 || offset >= object->size)
 		return -ENXIO;
-	first = cachefiles_granule(offset);
+	granule = cachefiles_granule(offset);
 	last = cachefiles_granule(object->size - 1);
-	scoped_guard(spinlock, &object->lock) {
-		if (whence == SEEK_DATA)
-			granule = object->full ? first :
-				cachefiles_map_next_present(&object->map, first, last);
-		else
-			granule = object->full ? last + 1 :
-				cachefiles_map_next_missing(&object->map, first, last);
+	/* It may be a long way, and readers want the lock. */
+	while (!found) {
+		scoped_guard(spinlock, &object->lock) {
+			found = object->full ||
+				cachefiles_map_seek(&object->map, &granule, last, data);
+			if (object->full && !data)
+				granule = last + 1;
+		}
+		cond_resched();
 	}
 	if (granule > last)
 		return whence == SEEK_DATA ? -ENXIO : object->size;

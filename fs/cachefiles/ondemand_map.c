@@ -127,29 +127,61 @@ unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first
 	return added;
 }
 
-/* First granule in [first, last] that is (not) present, or last + 1. */
+/* How many chunks are looked at in one step. */
+#define CACHEFILES_MAP_STEP	64
+
+/**
+ * cachefiles_map_seek - take a step to the next granule that is (not) present
+ * @map: the map
+ * @pos: where to begin; moved to where the search has come
+ * @last: where to end, inside the object
+ * @present: look for one that is present
+ *
+ * For a range of any length: the caller may unlock the map between the steps.
+ *
+ * Return: true if @pos is what was looked for, or @last + 1; false if the search
+ * goes on from there.
+ */
+bool cachefiles_map_seek(struct cachefiles_map *map, unsigned long *pos, unsigned long last,
+			 bool present)
+{
+	unsigned int step, end, bit;
+
+	for (step = 0; *pos <= last; step++) {
+		unsigned long index = cachefiles_map_index(*pos), base;
+		struct cachefiles_map_chunk *chunk;
+
+		if (step == CACHEFILES_MAP_STEP)
+			return false;
+		/* In an object that is empty it may be very far to the next chunk. */
+		chunk = present ? xa_find(&map->chunks, &index, cachefiles_map_index(last),
+					  XA_PRESENT) :
+				  xa_load(&map->chunks, index);
+		base = index * CACHEFILES_MAP_CHUNK_BITS;
+		if (!chunk) {
+			*pos = present ? last + 1 : *pos;
+			return true;
+		}
+		*pos = max(*pos, base);
+		end = min(last - base + 1, CACHEFILES_MAP_CHUNK_BITS);
+		if (xa_is_value(chunk))
+			bit = present ? *pos - base : end;
+		else
+			bit = present ? find_next_bit(chunk->bits, end, *pos - base) :
+					find_next_zero_bit(chunk->bits, end, *pos - base);
+		*pos = base + bit;
+		if (bit < end)
+			return true;
+	}
+	return true;
+}
+
 static unsigned long cachefiles_map_next(struct cachefiles_map *map, unsigned long first,
 					 unsigned long last, bool present)
 {
-	while (first <= last) {
-		unsigned long index = cachefiles_map_index(first);
-		unsigned long base = index * CACHEFILES_MAP_CHUNK_BITS;
-		unsigned int end = min(last - base + 1, CACHEFILES_MAP_CHUNK_BITS);
-		struct cachefiles_map_chunk *chunk = xa_load(&map->chunks, index);
-		unsigned int bit;
-
-		if (!chunk || xa_is_value(chunk)) {
-			if (present == xa_is_value(chunk))
-				return first;
-		} else {
-			bit = present ? find_next_bit(chunk->bits, end, first - base) :
-					find_next_zero_bit(chunk->bits, end, first - base);
-			if (bit < end)
-				return base + bit;
-		}
-		first = base + end;
-	}
-	return last + 1;
+	while (!cachefiles_map_seek(map, &first, last, present))
+		;
+	return first;
 }
 
 /**

@@ -30,6 +30,8 @@ void cachefiles_map_destroy(struct cachefiles_map *map);
 int cachefiles_map_prepare(struct cachefiles_map *map, unsigned long first, unsigned long last);
 unsigned long cachefiles_map_set(struct cachefiles_map *map, unsigned long first,
 				 unsigned long last);
+bool cachefiles_map_seek(struct cachefiles_map *map, unsigned long *pos, unsigned long last,
+			 bool present);
 unsigned long cachefiles_map_next_missing(struct cachefiles_map *map, unsigned long first,
 					  unsigned long last);
 unsigned long cachefiles_map_next_present(struct cachefiles_map *map, unsigned long first,

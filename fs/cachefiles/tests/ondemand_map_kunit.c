@@ -344,6 +344,55 @@ static void map_restrict_to_the_disk(struct kunit *test)
 	map_expect_same(test, m);
 }
 
+/* The most that an object can have: 2^63 bytes, of which hardly anything is there. */
+static void map_is_huge(struct kunit *test)
+{
+	const unsigned long nr = 1UL << 51, far = nr / 2 + 5;
+	struct map_kunit *m = map_kunit(test, nr);
+	unsigned long pos = 0;
+
+	KUNIT_EXPECT_TRUE(test, cachefiles_map_seek(&m->map, &pos, nr - 1, true));
+	KUNIT_EXPECT_EQ(test, pos, nr);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_present(&m->map, 0, nr - 1), nr);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_missing(&m->map, 7, nr - 1), 7);
+
+	KUNIT_ASSERT_EQ(test, cachefiles_map_prepare(&m->map, far, far), 0);
+	KUNIT_ASSERT_EQ(test, cachefiles_map_prepare(&m->map, nr - 1, nr - 1), 0);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_set(&m->map, far, far), 1);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_present(&m->map, 0, nr - 1), far);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_present(&m->map, 0, far), far);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_present(&m->map, 0, far - 1), far);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_present(&m->map, far + 1, nr - 1), nr);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_missing(&m->map, far, nr - 1), far + 1);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_set(&m->map, nr - 1, nr - 1), 1);
+	KUNIT_EXPECT_EQ(test, cachefiles_map_next_present(&m->map, far + 1, nr - 1), nr - 1);
+}
+
+/* Chunks that are there one after the other are not all looked at in one step. */
+static void map_seek_in_steps(struct kunit *test)
+{
+	const unsigned long nr = 200 * CHUNK, last = nr - 1;
+	struct map_kunit *m = map_kunit(test, nr);
+	unsigned long pos, before;
+	int present, steps;
+
+	KUNIT_ASSERT_EQ(test, cachefiles_map_prepare(&m->map, 0, last), 0);
+	for (present = 1; present >= 0; present--) {
+		/* All are empty, then all but the last granule are present. */
+		if (!present)
+			cachefiles_map_set(&m->map, 0, last - 1);
+		before = 0;
+		pos = 3;
+		for (steps = 1; !cachefiles_map_seek(&m->map, &pos, last, present); steps++) {
+			KUNIT_ASSERT_GT(test, pos, before);
+			before = pos;
+		}
+		KUNIT_EXPECT_EQ(test, pos, present ? nr : last);
+		KUNIT_EXPECT_GT(test, steps, 1);
+		KUNIT_EXPECT_LT(test, steps, 20);
+	}
+}
+
 static int map_kunit_init(struct kunit *test)
 {
 	struct map_kunit *m = kunit_kzalloc(test, sizeof(*m), GFP_KERNEL);
@@ -371,6 +420,8 @@ static struct kunit_case map_cases[] = {
 	KUNIT_CASE(map_set_again),
 	KUNIT_CASE(map_load_beyond_the_end),
 	KUNIT_CASE(map_restrict_to_the_disk),
+	KUNIT_CASE(map_is_huge),
+	KUNIT_CASE(map_seek_in_steps),
 	{}
 };
 

@@ -313,6 +313,54 @@ TEST_F(fd, seek_data_and_hole)
 	EXPECT_EQ(0, check(&self->s));
 }
 
+struct seek {
+	int fd;
+	__u64 off;
+	int whence;
+};
+
+static long do_seek(void *arg, struct cf_out *out)
+{
+	struct seek *seek = arg;
+	off_t ret = lseek(seek->fd, seek->off, seek->whence);
+
+	return ret < 0 ? -errno : ret;
+}
+
+/* What is there is found at once, however large the object is. */
+TEST_F(fd, seek_in_a_huge_object)
+{
+	/* What daemons may say, and what some file systems have: ext4, xfs. */
+	static const __u64 sizes[] = { 9000000000000000000ULL, 8ULL << 40 };
+	struct scene *s = &self->s;
+	int i, ret = -EFBIG, fd = -1;
+	struct seek seek = {};
+	struct cf_task t;
+	struct cf_msg m;
+
+	for (i = 0; ret == -EFBIG && i < 2; i++) {
+		ASSERT_EQ(0, cf_mount_start(&s->env, &t, "huge", "fsid=huge%d", i));
+		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_OPEN));
+		fd = m.fd;
+		ret = cf_copen(s->env.dev, m.id, sizes[i]);
+	}
+	if (ret == -EFBIG)
+		SKIP(return, "the cache's file system has no files as large as that");
+	ASSERT_EQ(0, ret);
+
+	seek = (struct seek){ fd, 0, SEEK_DATA };
+	ASSERT_EQ(0, cf_start_keep(&t, do_seek, &seek, 0));
+	EXPECT_EQ(-ENXIO, cf_wait(&t, PROMPT_MS));
+	seek.off = sizes[i - 1] / 3;
+	ASSERT_EQ(GRANULE, pwrite(fd, self->data, GRANULE, sizes[i - 1] / 2));
+	ASSERT_EQ(0, cf_start_keep(&t, do_seek, &seek, 0));
+	EXPECT_EQ(sizes[i - 1] / 2, (__u64)cf_wait(&t, PROMPT_MS));
+	seek.whence = SEEK_HOLE;
+	ASSERT_EQ(0, cf_start_keep(&t, do_seek, &seek, 0));
+	EXPECT_EQ(sizes[i - 1] / 3, (__u64)cf_wait(&t, PROMPT_MS));
+	close(fd);
+}
+
 TEST_F(fd, bad_pointer)
 {
 	int fd = self->s.fd;
