@@ -122,6 +122,17 @@ static size_t cachefiles_fill_run(struct cachefiles_od_object *object, loff_t po
 	return min_t(u64, len, ((u64)next << CACHEFILES_GRANULE_SHIFT) - pos);
 }
 
+/*
+ * How much to write next of @left bytes.  What is left then begins with a granule:
+ * between two chunks other fills may take the place of one that is unfinished.
+ */
+static size_t cachefiles_fill_next(loff_t pos, size_t left)
+{
+	if (left <= CACHEFILES_FILL_CHUNK)
+		return left;
+	return CACHEFILES_FILL_CHUNK - pos % CACHEFILES_GRANULE_SIZE;
+}
+
 /* The cache's file system does not take it. */
 static void cachefiles_fill_refused(struct cachefiles_od_object *object, int error)
 {
@@ -190,7 +201,6 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct iov_iter *from)
 {
 	ssize_t ret, done = 0;
-	size_t chunk;
 	loff_t size;
 
 	/* Pairs with the release in cachefiles_store_set_size(). */
@@ -211,14 +221,15 @@ ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct 
 		if (ret)
 			return ret;
 	}
-	chunk = min(iov_iter_count(from), CACHEFILES_FILL_CHUNK);
 
-	void *buf __free(kvfree) = kvmalloc(chunk, GFP_KERNEL);
+	void *buf __free(kvfree) = kvmalloc(min(iov_iter_count(from), CACHEFILES_FILL_CHUNK),
+					    GFP_KERNEL);
 	if (!buf)
 		return -ENOMEM;
 
 	while (iov_iter_count(from)) {
-		size_t copied = copy_from_iter(buf, min(chunk, iov_iter_count(from)), from);
+		size_t len = cachefiles_fill_next(pos + done, iov_iter_count(from));
+		size_t copied = copy_from_iter(buf, len, from);
 		LIST_HEAD(ended);
 
 		if (!copied) {

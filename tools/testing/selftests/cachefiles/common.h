@@ -100,6 +100,9 @@ long cf_wait(struct cf_task *t, int ms);
 bool cf_running(struct cf_task *t, int ms);
 long cf_kill(struct cf_task *t);
 void cf_kill_all(void);
+int cf_slow_memory(void *mem, size_t len);
+int cf_memory_wanted(int uffd, int ms);
+int cf_give_memory(int uffd, void *mem, const void *data, size_t len);
 int __printf(4, 5) cf_mount_start(struct cf_env *env, struct cf_task *t,
 				  const char *name, const char *fmt, ...);
 long cf_mount_file(struct cf_env *env, const char *name, const char *file);

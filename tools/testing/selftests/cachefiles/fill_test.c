@@ -3,6 +3,7 @@
  * Daemons that fill and answer in every way there is.  Readers get the bytes of
  * the image or an error, now and after a second mount.
  */
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -11,6 +12,7 @@
 #include "kselftest_harness.h"
 #include "image.h"
 #include "odserver.h"
+#include "scene.h"
 
 /* Sizes that end inside a granule, at one, and inside the first one. */
 static const __u64 sizes[] = { 300 << 10, 10000, 4096, 1, 511, 70001 };
@@ -193,6 +195,72 @@ TEST_F_TIMEOUT(fill, read_all, 120)
 		TH_LOG("%s", self->srv.error);
 	}
 	EXPECT_EQ(0, self->srv.nr_spurious);
+}
+
+#define WHOLE	(1024 << 10)	/* more than the kernel takes at a time */
+#define SLOW	(128 << 10)	/* where it has to wait for more */
+#define OTHERS	100		/* more than it remembers unfinished granules */
+
+FIXTURE(split)
+{
+	struct scene s;
+};
+
+FIXTURE_SETUP(split)
+{
+	ASSERT_EQ(0, scene_init(&self->s, 2 * WHOLE));
+	ASSERT_EQ(0, scene_mount(&self->s, "m", "fsid=img"));
+}
+
+FIXTURE_TEARDOWN(split)
+{
+	scene_fini(&self->s);
+}
+
+struct split_write {
+	int fd;
+	char *buf;
+	__u64 off;
+};
+
+static void *split_write(void *arg)
+{
+	struct split_write *w = arg;
+
+	return (void *)pwrite(w->fd, w->buf, WHOLE, w->off);
+}
+
+/*
+ * One write that lies on no boundary is taken in several pieces.  Whatever others
+ * leave unfinished between two of these, what is told to be written is there.
+ */
+TEST_F(split, unfinished_granules_of_others)
+{
+	struct scene *s = &self->s;
+	__u64 pos = s->img.file[0].pos, other = pos + WHOLE + 10 * GRANULE;
+	struct split_write w = { s->fd, NULL, pos + 1 };
+	const char *data = s->img.data;
+	pthread_t writing;
+	int uffd, i;
+	void *ret;
+
+	w.buf = mmap(NULL, WHOLE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, w.buf);
+	memcpy(w.buf, data + w.off, WHOLE);
+	uffd = cf_slow_memory(w.buf + SLOW, GRANULE);
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, pthread_create(&writing, NULL, split_write, &w));
+	ASSERT_EQ(0, cf_memory_wanted(uffd, WAIT_MS));
+	for (i = 0; i < OTHERS; i++, other += GRANULE)
+		EXPECT_EQ(1, pwrite(s->fd, data + other, 1, other));
+	ASSERT_EQ(0, cf_give_memory(uffd, w.buf + SLOW, data + w.off + SLOW, GRANULE));
+	ASSERT_EQ(0, pthread_join(writing, &ret));
+	EXPECT_EQ(WHOLE, (long)ret);
+	close(uffd);
+
+	/* All but the first byte of one granule, and only that of another. */
+	EXPECT_EQ(pos + GRANULE, lseek(s->fd, pos, SEEK_DATA));
+	EXPECT_EQ(pos + WHOLE, lseek(s->fd, pos + GRANULE, SEEK_HOLE));
 }
 
 int main(int argc, char **argv)

@@ -8,8 +8,6 @@
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
-#include <linux/userfaultfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
 
@@ -193,22 +191,6 @@ TEST_F(keep, bound_again)
 	close(s->fd);
 }
 
-/* Memory whose first use waits; its userfaultfd or -errno. */
-static int slow_memory(void **mem, size_t len)
-{
-	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-
-	*mem = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-	reg.range.start = (unsigned long)*mem;
-	reg.range.len = len;
-	if (uffd < 0 || *mem == MAP_FAILED || ioctl(uffd, UFFDIO_API, &api) < 0 ||
-	    ioctl(uffd, UFFDIO_REGISTER, &reg) < 0)
-		return -errno;
-	return uffd;
-}
-
 struct reader_of_dir {
 	int dir;
 	void *mem;
@@ -240,8 +222,8 @@ static long bind_again(void *arg, struct cf_out *out)
 TEST_F_TIMEOUT(keep, bound_as_the_last_user_goes, 90)
 {
 	struct scene *s = &self->s;
-	struct reader_of_dir reader = { .len = 4 * GRANULE };
-	struct uffdio_zeropage zero = {};
+	static const char memory[4 * GRANULE];
+	struct reader_of_dir reader = { .len = sizeof(memory) };
 	pthread_t reading, closing;
 	struct cf_task t, next;
 	char path[512];
@@ -255,7 +237,10 @@ TEST_F_TIMEOUT(keep, bound_as_the_last_user_goes, 90)
 	ASSERT_EQ(-ENOENT, cf_wait(&t, WAIT_MS));
 	ASSERT_EQ(0, cf_dev_close(&s->env));
 
-	uffd = slow_memory(&reader.mem, reader.len);
+	reader.mem = mmap(NULL, reader.len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS,
+			  -1, 0);
+	ASSERT_NE(MAP_FAILED, reader.mem);
+	uffd = cf_slow_memory(reader.mem, reader.len);
 	ASSERT_LE(0, uffd);
 	snprintf(path, sizeof(path), "%s/graveyard", s->env.root);
 	reader.dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -267,9 +252,7 @@ TEST_F_TIMEOUT(keep, bound_as_the_last_user_goes, 90)
 
 	ASSERT_EQ(0, cf_start(&next, bind_again, &s->env, 0));
 	EXPECT_TRUE(cf_running(&next, QUIET_MS));
-	zero.range.start = (unsigned long)reader.mem;
-	zero.range.len = reader.len;
-	ASSERT_EQ(0, ioctl(uffd, UFFDIO_ZEROPAGE, &zero));
+	ASSERT_EQ(0, cf_give_memory(uffd, reader.mem, memory, sizeof(memory)));
 	EXPECT_EQ(0, pthread_join(reading, &ret));
 	EXPECT_LT(0, (long)ret);
 	EXPECT_EQ(0, pthread_join(closing, &ret));

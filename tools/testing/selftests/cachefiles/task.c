@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0
 /*
  * Children that mount, unmount and read.  Any of these can hang if the kernel
- * is wrong, so the test itself never does them.
+ * is wrong, so the test itself never does them.  And memory that has whoever uses
+ * it hang.
  */
 #include <fcntl.h>
 #include <poll.h>
@@ -11,6 +12,8 @@
 #include <string.h>
 #include <unistd.h>
 #include <linux/close_range.h>
+#include <linux/userfaultfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
@@ -152,6 +155,43 @@ void cf_kill_all(void)
 			tasks[i] = 0;
 		}
 	}
+}
+
+/*
+ * From now on the first use of this memory, whole pages, waits until it is given.
+ * Its userfaultfd.
+ */
+int cf_slow_memory(void *mem, size_t len)
+{
+	int uffd = syscall(SYS_userfaultfd, O_CLOEXEC | O_NONBLOCK);
+	struct uffdio_api api = { .api = UFFD_API };
+	struct uffdio_register reg = {
+		.range	= { (unsigned long)mem, len },
+		.mode	= UFFDIO_REGISTER_MODE_MISSING,
+	};
+
+	if (uffd < 0 || ioctl(uffd, UFFDIO_API, &api) < 0 ||
+	    ioctl(uffd, UFFDIO_REGISTER, &reg) < 0 || madvise(mem, len, MADV_DONTNEED) < 0)
+		return -errno;
+	return uffd;
+}
+
+/* Wait until somebody uses it. */
+int cf_memory_wanted(int uffd, int ms)
+{
+	struct pollfd pfd = { .fd = uffd, .events = POLLIN };
+	int ret = poll(&pfd, 1, ms);
+
+	return ret < 0 ? -errno : ret ? 0 : -ETIME;
+}
+
+int cf_give_memory(int uffd, void *mem, const void *data, size_t len)
+{
+	struct uffdio_copy copy = {
+		.dst = (unsigned long)mem, .src = (unsigned long)data, .len = len,
+	};
+
+	return ioctl(uffd, UFFDIO_COPY, &copy) < 0 ? -errno : 0;
 }
 
 static void call_path(struct cf_env *env, struct call *c, const char *name)
