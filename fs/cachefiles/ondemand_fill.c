@@ -136,6 +136,9 @@ static size_t cachefiles_fill_next(loff_t pos, size_t left)
 /* The cache's file system does not take it. */
 static void cachefiles_fill_refused(struct cachefiles_od_object *object, int error)
 {
+	/* The task is being killed, and nothing is wrong with the disk. */
+	if (error == -EINTR)
+		return;
 	cachefiles_od_trouble(object, CACHEFILES_OD_FILL_ERRORS, error);
 	cachefiles_od_complain(object, CACHEFILES_OD_NOT_FILLED, error);
 }

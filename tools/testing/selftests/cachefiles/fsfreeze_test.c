@@ -15,6 +15,7 @@
 #include "kselftest_harness.h"
 #include "cachefile.h"
 #include "disk.h"
+#include "observe.h"
 #include "odserver.h"
 #include "scene.h"
 
@@ -175,6 +176,8 @@ TEST_F_TIMEOUT(fsfreeze, fill_killed, 120)
 	EXPECT_EQ(0, read_other(s));
 	ASSERT_EQ(0, thaw(&self->disk));
 	EXPECT_EQ(-EOWNERDEAD, cf_wait(&fill, PROMPT_MS));
+	/* The disk has refused nothing. */
+	EXPECT_EQ(0, ob_counter(" fill_errors="));
 	EXPECT_EQ(0, scene_serve(s, &read));
 	EXPECT_EQ(0, scene_check(s, &read, 0, FILE_SIZE));
 }
