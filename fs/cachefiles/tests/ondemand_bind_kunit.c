@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* KUnit tests of the arguments of the "bind" command. */
+/* KUnit tests of the "bind" command: its arguments, and a disk that fails it. */
+#include <linux/mount.h>
+#include <linux/pseudo_fs.h>
 #include "internal.h"
 #include <kunit/test.h>
 
@@ -72,8 +74,53 @@ static void bind_parse(struct kunit *test)
 	KUNIT_EXPECT_EQ(test, opts.full, row->opts.full);
 }
 
+static int bad_disk_statfs(struct dentry *dentry, struct kstatfs *stats)
+{
+	return -EIO;
+}
+
+static const struct super_operations bad_disk_ops = {
+	.statfs	= bad_disk_statfs,
+};
+
+static int bad_disk_init_fs_context(struct fs_context *fc)
+{
+	struct pseudo_fs_context *ctx = init_pseudo(fc, 0);
+
+	if (!ctx)
+		return -ENOMEM;
+	ctx->ops = &bad_disk_ops;
+	return 0;
+}
+
+static struct file_system_type bad_disk_type = {
+	.name			= "cachefiles_bad_disk",
+	.init_fs_context	= bad_disk_init_fs_context,
+	.kill_sb		= kill_anon_super,
+};
+
+/*
+ * When the directories of a new cache are made it is bound in no mode yet, and
+ * fscache has never heard of it.
+ */
+static void bind_statfs_fails(struct kunit *test)
+{
+	struct cachefiles_cache *cache = kunit_kzalloc(test, sizeof(*cache), GFP_KERNEL);
+	struct vfsmount *mnt = kern_mount(&bad_disk_type);
+
+	KUNIT_ASSERT_NOT_ERR_OR_NULL(test, mnt);
+	KUNIT_ASSERT_NOT_NULL(test, cache);
+	cache->mnt = mnt;
+	KUNIT_EXPECT_EQ(test, cachefiles_has_space(cache, 1, 0, cachefiles_has_space_for_create),
+			-EIO);
+	/* It can be tried again. */
+	KUNIT_EXPECT_FALSE(test, test_bit(CACHEFILES_DEAD, &cache->flags));
+	kern_unmount(mnt);
+}
+
 static struct kunit_case bind_cases[] = {
 	KUNIT_CASE_PARAM(bind_parse, bind_gen_params),
+	KUNIT_CASE(bind_statfs_fails),
 	{}
 };
 
