@@ -265,7 +265,7 @@ struct cachefiles_od_stats {
  *	@park_work is queued; one per volume; one per plug with a kick in it
  * @put_work: drops a reference where that must not sleep
  * @link: in the list of instances
- * @bound: a device has it; under cachefiles_ondemand_mutex
+ * @bound: a device has it, or is about to; under cachefiles_ondemand_mutex
  * @kept: it stays without a device; under cachefiles_ondemand_mutex
  * @keep: it is to stay when the device is closed; the device's
  * @tell_full: the daemon wants a FULL

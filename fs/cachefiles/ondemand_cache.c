@@ -205,7 +205,8 @@ void cachefiles_ondemand_kick(struct cachefiles_ondemand *od)
  * cachefiles_ondemand_find - find the instance to open a blob of
  *
  * That with a daemon; or the one that waits for a daemon; or the last one that
- * has been bound and is still there, as complete blobs need no daemon.
+ * has been bound and is still there, as complete blobs need no daemon.  One that
+ * is being bound at this moment is what it was before.
  *
  * Context: may sleep.
  * Return: the instance, with a reference, or NULL.
@@ -217,7 +218,7 @@ struct cachefiles_ondemand *cachefiles_ondemand_find(void)
 	guard(mutex)(&cachefiles_ondemand_mutex);
 	/* The last one bound is the last one here. */
 	list_for_each_entry_reverse(od, &cachefiles_ondemand_list, link) {
-		if (od->bound) {
+		if (READ_ONCE(od->cache)) {
 			best = od;
 			break;
 		}
@@ -304,7 +305,8 @@ static int cachefiles_ondemand_make_dirs(struct cachefiles_ondemand *od,
 
 /*
  * Find the instance of a directory, or with @create make one, and claim it for a
- * device.  With @create the caller has write access to the mount.
+ * device.  Its place in the list is as if it were not bound, as it has no daemon
+ * yet.  With @create the caller has write access to the mount.
  */
 static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cache *cache,
 							   const struct path *root, bool create)
@@ -318,7 +320,6 @@ static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cac
 			if (od->bound)
 				return ERR_PTR(-EBUSY);
 			od->bound = true;
-			list_move_tail(&od->link, &cachefiles_ondemand_list);
 			/* The reference of what is kept becomes the device's. */
 			if (od->kept)
 				od->kept = false;
@@ -341,7 +342,7 @@ static struct cachefiles_ondemand *cachefiles_ondemand_get(struct cachefiles_cac
 	}
 	od->cred = get_cred(cache->cache_cred);
 	od->bound = true;
-	list_add_tail(&od->link, &cachefiles_ondemand_list);
+	list_add(&od->link, &cachefiles_ondemand_list);
 	return od;
 }
 
@@ -373,6 +374,8 @@ static int cachefiles_ondemand_attach(struct cachefiles_cache *cache, const stru
 		WRITE_ONCE(od->cache, cache);
 		WRITE_ONCE(od->parked, false);
 	}
+	scoped_guard(mutex, &cachefiles_ondemand_mutex)
+		list_move_tail(&od->link, &cachefiles_ondemand_list);
 	cachefiles_od_count(od, CACHEFILES_OD_BINDS, 1);
 	trace_cachefiles_od_cache(od, CACHEFILES_OD_BOUND);
 	return 0;
