@@ -682,8 +682,9 @@ void cachefiles_od_object_begin_open(struct cachefiles_od_object *object,
 				     struct cachefiles_req *req);
 struct cachefiles_req *cachefiles_od_open_req_alloc(struct cachefiles_od_object *object);
 int cachefiles_od_object_answer(struct cachefiles_req *req, loff_t size);
-void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id, bool closed);
-void cachefiles_od_object_restore(struct cachefiles_od_object *object);
+void cachefiles_od_end_filled(struct list_head *filled);
+void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id);
+void cachefiles_od_object_restore(struct cachefiles_od_object *object, struct list_head *filled);
 void cachefiles_od_object_detach(struct cachefiles_od_object *object);
 void cachefiles_od_object_drop(struct cachefiles_od_object *object);
 

@@ -48,12 +48,15 @@ static void cachefiles_ondemand_fail_all(struct cachefiles_ondemand *od)
 void cachefiles_ondemand_restore_all(struct cachefiles_ondemand *od)
 {
 	struct cachefiles_od_object *object;
+	LIST_HEAD(filled);
 	int bucket;
 
-	guard(mutex)(&od->names_mutex);
-	hash_for_each(od->objects, bucket, object, hash)
-		if (object->users)
-			cachefiles_od_object_restore(object);
+	scoped_guard(mutex, &od->names_mutex)
+		hash_for_each(od->objects, bucket, object, hash)
+			if (object->users)
+				cachefiles_od_object_restore(object, &filled);
+	/* Without the lock: whoever read may want it next. */
+	cachefiles_od_end_filled(&filled);
 }
 
 /*

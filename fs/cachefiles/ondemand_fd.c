@@ -136,7 +136,7 @@ static int cachefiles_odfd_release(struct inode *inode, struct file *file)
 	struct cachefiles_odfd *odfd = file->private_data;
 
 	if (odfd->sent)
-		cachefiles_od_object_lost_fd(odfd->object, odfd->object_id, true);
+		cachefiles_od_object_lost_fd(odfd->object, odfd->object_id);
 	cachefiles_od_object_put(odfd->object);
 	kfree(odfd);
 	return 0;

@@ -322,7 +322,7 @@ int cachefiles_od_failure(struct cachefiles_od_object *object, unsigned long fir
  *
  * If the daemon was wrong it is asked once more; then those who wait get -EIO.
  *
- * Context: may sleep.
+ * Context: may sleep; no locks held, as for cachefiles_fetch_finish().
  */
 void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 {
@@ -332,6 +332,7 @@ void cachefiles_read_req_end(struct cachefiles_req *req, int error)
 	bool again, submitted = false, complain = false;
 	LIST_HEAD(ended);
 
+	lockdep_assert_not_held(&cachefiles_od(object)->names_mutex);
 	again = !error && !req->asked_again && !cachefiles_od_present(object, first, last);
 	if (again)
 		cachefiles_fetch_alloc_reqs(object, &reqs);

@@ -377,22 +377,26 @@ static void cachefiles_od_hold_reads(struct cachefiles_od_object *object, struct
 }
 
 /**
- * cachefiles_od_object_lost_fd - the daemon has an object's fd no longer
- * @object: the object
- * @object_id: the OPEN that the fd came with
- * @closed: it has closed the fd, instead of having been replaced
+ * cachefiles_od_end_filled - end READs that have been filled and not answered
+ * @filled: the READs, DONE
  *
- * READs that were for this fd go back; if there are any, the object is opened
- * again, unless that has led nowhere too often.  If its OPEN is not answered yet
- * the answer is still to come: daemons close the fd before they refuse.
- *
- * Context: may sleep.
+ * Context: may sleep; no locks of this mode held, as reads may end in here.
  */
-void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id, bool closed)
+void cachefiles_od_end_filled(struct list_head *filled)
+{
+	struct cachefiles_req *req, *next;
+
+	list_for_each_entry_safe(req, next, filled, link) {
+		req->end(req, 0);
+		cachefiles_req_put(req);
+	}
+}
+
+/* As told below; @closed: the daemon has closed the fd, and was not replaced. */
+static void cachefiles_od_lose_fd(struct cachefiles_od_object *object, u32 object_id, bool closed,
+				  struct list_head *filled)
 {
 	struct cachefiles_req *req = cachefiles_od_open_req_alloc(object);
-	struct cachefiles_req *read, *next;
-	LIST_HEAD(filled);
 	LIST_HEAD(failed);
 
 	scoped_guard(spinlock, &object->lock) {
@@ -403,11 +407,10 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 			break;
 		cachefiles_od_set_state(object, CACHEFILES_OD_CLOSED);
 		object->announced = false;
-		cachefiles_od_hold_reads(object, &filled);
+		cachefiles_od_hold_reads(object, filled);
 		if (list_empty_careful(&object->held))
 			break;
-		object->nr_fruitless += closed;
-		if (object->nr_fruitless > CACHEFILES_MAX_FRUITLESS) {
+		if (closed && ++object->nr_fruitless > CACHEFILES_MAX_FRUITLESS) {
 			object->nr_fruitless = 0;
 			cachefiles_reqs_move_held(&cachefiles_od(object)->reqs, &object->held,
 						  &failed);
@@ -415,10 +418,6 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 		}
 		cachefiles_od_object_begin_open(object, req);
 		req = NULL;
-	}
-	list_for_each_entry_safe(read, next, &filled, link) {
-		read->end(read, 0);
-		cachefiles_req_put(read);
 	}
 	if (!list_empty(&failed)) {
 		cachefiles_od_trouble(object, CACHEFILES_OD_FDS_CLOSED, -EIO);
@@ -432,8 +431,29 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
 }
 
 /**
+ * cachefiles_od_object_lost_fd - the daemon has closed an object's fd
+ * @object: the object
+ * @object_id: the OPEN that the fd came with
+ *
+ * READs that were for this fd go back; if there are any, the object is opened
+ * again, unless that has led nowhere too often.  If its OPEN is not answered yet
+ * the answer is still to come: daemons close the fd before they refuse.
+ *
+ * Context: may sleep; no locks held, as for cachefiles_od_end_filled().
+ */
+void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 object_id)
+{
+	LIST_HEAD(filled);
+
+	cachefiles_od_lose_fd(object, object_id, true, &filled);
+	cachefiles_od_end_filled(&filled);
+}
+
+/**
  * cachefiles_od_object_restore - treat an object as unknown to the daemon
  * @object: the object
+ * @filled: where to put READs for cachefiles_od_end_filled(), which may be called
+ *	when the object has been let go of: they pin it
  *
  * An OPEN that was delivered, or is at this moment, is replaced by a new one: the
  * daemon before may still answer it.  An object that is open
@@ -441,7 +461,7 @@ void cachefiles_od_object_lost_fd(struct cachefiles_od_object *object, u32 objec
  *
  * Context: may sleep.
  */
-void cachefiles_od_object_restore(struct cachefiles_od_object *object)
+void cachefiles_od_object_restore(struct cachefiles_od_object *object, struct list_head *filled)
 {
 	struct cachefiles_req *req = NULL;
 	u32 object_id = 0;
@@ -458,7 +478,7 @@ void cachefiles_od_object_restore(struct cachefiles_od_object *object)
 		cachefiles_req_put(req); /* the table's */
 	}
 	if (object_id)
-		cachefiles_od_object_lost_fd(object, object_id, false);
+		cachefiles_od_lose_fd(object, object_id, false, filled);
 }
 
 /**
