@@ -267,6 +267,9 @@ static int cachefiles_ondemand_check_root(const struct path *root)
 		lack = "statfs and sync";
 	else if (sb->s_blocksize > PAGE_SIZE)
 		lack = "blocks no larger than a page";
+	/* After a power cut what they were before would be part of the map. */
+	else if (!strcmp(sb->s_type->name, "ext2"))
+		lack = "blocks that are written before a file has them";
 	if (!lack)
 		return 0;
 	pr_err("on-demand mode needs %s: not so on %s\n", lack, sb->s_id);

@@ -9,7 +9,9 @@
  *
  * The map on disk never says more than the data on disk has: a bit is written
  * only after the data it stands for has been flushed.  Bits are only ever set,
- * so a map that is torn by a crash is a mix of two that are both right.
+ * so a map that is torn by a crash is a mix of two that are both right.  There is
+ * no checksum: the file system must not show blocks that were never written, see
+ * cachefiles_ondemand_check_root().
  */
 #include <linux/mount.h>
 #include <linux/namei.h>

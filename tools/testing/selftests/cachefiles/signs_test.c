@@ -6,6 +6,7 @@
  * and again in observe_test.c.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 #include <sys/mount.h>
@@ -124,6 +125,28 @@ TEST_F(signs, read_only)
 	EXPECT_EQ(1, ob_log_count(self->log[0],
 				  OB_OURS "binding %s in on-demand mode failed: -30\n",
 				  other.root));
+	EXPECT_EQ(0, umount(other.root));
+}
+
+/* Where a power cut can make a map of what was on the disk before. */
+TEST_F(signs, unsafe_file_system)
+{
+	struct cf_env *env = &self->s.env, other = *env;
+	char cmd[600];
+
+	ASSERT_EQ(0, cf_dev_close(env));
+	other.dev = -1;
+	strcpy(other.root, env->tmp);
+	strcat(other.root, "/ext2");
+	snprintf(cmd, sizeof(cmd),
+		 "exec 2>/dev/null; mkdir %s && truncate -s 4M %s.img && mke2fs -q -t ext2 %s.img && mount -t ext2 -o loop %s.img %s",
+		 other.root, other.root, other.root, other.root, other.root);
+	if (system(cmd))
+		SKIP(return, "no loop devices, no ext2, or no tools for it");
+	EXPECT_EQ(-EOPNOTSUPP, cf_bind(&other, "ondemand"));
+	close(other.dev);
+	EXPECT_EQ(1, ob_log_count(self->log[0], OB_OURS "on-demand mode needs %s: not so on loop",
+				  "blocks that are written before a file has them"));
 	EXPECT_EQ(0, umount(other.root));
 }
 
