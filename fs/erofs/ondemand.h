@@ -3,6 +3,7 @@
 #ifndef __EROFS_ONDEMAND_H
 #define __EROFS_ONDEMAND_H
 
+#include <linux/pagemap.h>
 #include <linux/seq_file.h>
 #include <linux/wait_bit.h>
 #include "internal.h"
@@ -47,6 +48,12 @@ static inline bool erofs_ondemand_large_folios(struct inode *inode)
 {
 	return !erofs_is_ondemand(EROFS_I_SB(inode)) ||
 		erofs_ondemand_is_complete(EROFS_I_SB(inode));
+}
+
+/* Where readahead begins, for erofs_ondemand_readahead() at its end. */
+static inline loff_t erofs_ondemand_readahead_begin(struct readahead_control *rac)
+{
+	return readahead_pos(rac);
 }
 
 /* What a read that got @ret from the page cache tells its caller. */
@@ -152,6 +159,11 @@ static inline void erofs_ondemand_read_meta(const struct erofs_map_dev *mdev)
 static inline bool erofs_ondemand_present(const struct erofs_map_dev *mdev, u64 len)
 {
 	return true;
+}
+
+static inline loff_t erofs_ondemand_readahead_begin(struct readahead_control *rac)
+{
+	return 0;
 }
 
 static inline void erofs_ondemand_readahead(const struct erofs_map_blocks *map,
