@@ -5,6 +5,7 @@
 #ifndef CACHEFILES_SELFTEST_POWERCUT_H
 #define CACHEFILES_SELFTEST_POWERCUT_H
 
+#include "cachefile.h"
 #include "image.h"
 #include "odserver.h"
 
@@ -33,7 +34,11 @@ extern struct blob blobs[BLOBS];
 extern struct od_server srv;
 
 void __noreturn __printf(1, 2) die(const char *fmt, ...);
+
+/* powerblob.c */
+void make_blob(struct blob *b, int round, int i);
 struct blob *blob_of(const struct od_object *o);
+int try_mount(struct blob *b);
 void mount_blob(struct blob *b);
 bool umount_blob(struct blob *b);
 bool read_and_compare(struct blob *b, __u64 off, __u64 len);
@@ -42,5 +47,12 @@ int look(struct blob *b);
 /* powerload.c */
 extern const struct od_ops load_ops;
 void __noreturn load(unsigned int seed);
+
+/* powercheck.c */
+extern const struct od_ops check_ops;
+void read_claims(const char *path);
+void zero(void);
+void alone(void);
+void check(void);
 
 #endif /* CACHEFILES_SELFTEST_POWERCUT_H */

@@ -8,7 +8,6 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "cachefile.h"
 #include "powercut.h"
 
 #define MAX_FILL	(512 << 10)
