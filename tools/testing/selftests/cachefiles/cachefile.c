@@ -54,31 +54,27 @@ int cachefile_open(const char *root, const char *key, int flags)
 }
 
 /* A command that takes the name of a file in the current directory. */
-static int command_on(int dev, const char *root, const char *key,
-		      const char *command)
+static int command_on_path(int dev, char *path, const char *command)
 {
-	char path[512], *name;
+	char *name = strrchr(path, '/');
 	int ret;
 
-	ret = cachefile_path(root, key, path, sizeof(path));
+	*name = 0;
+	ret = chdir(path) < 0 ? -errno : 0;
+	*name++ = '/';
 	if (ret)
 		return ret;
-	name = strrchr(path, '/');
-	*name++ = 0;
-	if (chdir(path) < 0)
-		return -errno;
 	ret = cf_cmd(dev, "%s %s", command, name);
 	/* It is not to keep the file system busy. */
 	return chdir("/") < 0 ? -errno : ret;
 }
 
-/* After the last umount, until everything is in the file. */
-int cachefile_wait_closed(int dev, const char *root, const char *key)
+static int within_limit(int dev, char *path, const char *command)
 {
 	__u64 end = cf_now_ms() + WAIT_MS;
 	int ret;
 
-	while ((ret = command_on(dev, root, key, "inuse")) == -EBUSY) {
+	while ((ret = command_on_path(dev, path, command)) == -EBUSY) {
 		if (cf_now_ms() > end)
 			return -ETIME;
 		usleep(5000);
@@ -86,9 +82,58 @@ int cachefile_wait_closed(int dev, const char *root, const char *key)
 	return ret;
 }
 
+/* After the last umount, until everything is in the file. */
+int cachefile_wait_closed(int dev, const char *root, const char *key)
+{
+	char path[512];
+	int ret;
+
+	ret = cachefile_path(root, key, path, sizeof(path));
+	return ret ?: within_limit(dev, path, "inuse");
+}
+
+/* A file, or a directory with all that is in it, which is let go of by and by. */
+int cachefile_cull_path(int dev, char *path)
+{
+	return within_limit(dev, path, "cull");
+}
+
 int cachefile_cull(int dev, const char *root, const char *key)
 {
-	return command_on(dev, root, key, "cull");
+	char path[512];
+	int ret;
+
+	ret = cachefile_path(root, key, path, sizeof(path));
+	return ret ?: command_on_path(dev, path, "cull");
+}
+
+/* The content that the file is recorded with, and the size; or 0 for none. */
+static int read_record(int fd, __u64 *size)
+{
+	unsigned char record[RECORD_BYTES + 1];
+	__be64 recorded;
+	ssize_t n;
+
+	*size = 0;
+	n = fgetxattr(fd, RECORD_NAME, record, sizeof(record));
+	if (n < 0)
+		return errno == ENODATA ? 0 : -errno;
+	if (n != RECORD_BYTES)
+		return 0;
+	memcpy(&recorded, record + RECORD_SIZE, sizeof(recorded));
+	*size = be64toh(recorded);
+	if (record[RECORD_CONTENT] == CONTENT_ALL || record[RECORD_CONTENT] == CONTENT_MAP)
+		return record[RECORD_CONTENT];
+	return 0;
+}
+
+/* The size that what is in the file is for, or -ENODATA if it would start empty. */
+long long cachefile_size(int fd)
+{
+	__u64 size;
+	int content = read_record(fd, &size);
+
+	return content > 0 ? (long long)size : content ?: -ENODATA;
 }
 
 /*
@@ -97,26 +142,20 @@ int cachefile_cull(int dev, const char *root, const char *key)
  */
 int cachefile_map(int fd, __u64 size, bool *present)
 {
-	__u64 i, nr = granules(size), bytes = (nr + 7) / 8;
-	unsigned char record[RECORD_BYTES + 1], *map;
-	__be64 recorded;
-	int count = 0;
+	__u64 i, recorded, nr = granules(size), bytes = (nr + 7) / 8;
+	int content = read_record(fd, &recorded), count = 0;
+	unsigned char *map;
 	struct stat st;
-	ssize_t n;
 
 	memset(present, 0, nr * sizeof(*present));
-	n = fgetxattr(fd, RECORD_NAME, record, sizeof(record));
-	if (n < 0)
-		return errno == ENODATA ? 0 : -errno;
-	memcpy(&recorded, record + RECORD_SIZE, sizeof(recorded));
-	if (n != RECORD_BYTES || be64toh(recorded) != size)
+	if (content <= 0)
+		return content;
+	if (recorded != size)
 		return 0;
-	if (record[RECORD_CONTENT] == CONTENT_ALL) {
+	if (content == CONTENT_ALL) {
 		memset(present, 1, nr * sizeof(*present));
 		return nr;
 	}
-	if (record[RECORD_CONTENT] != CONTENT_MAP)
-		return 0;
 
 	bytes = (bytes + MAP_CHUNK - 1) / MAP_CHUNK * MAP_CHUNK;
 	if (fstat(fd, &st) < 0)

@@ -12,6 +12,8 @@ int cachefile_path(const char *root, const char *key, char *path, size_t len);
 int cachefile_open(const char *root, const char *key, int flags);
 int cachefile_wait_closed(int dev, const char *root, const char *key);
 int cachefile_cull(int dev, const char *root, const char *key);
+int cachefile_cull_path(int dev, char *path);
+long long cachefile_size(int fd);
 int cachefile_map(int fd, __u64 size, bool *present);
 int cachefile_wait_present(const char *root, const char *key, __u64 size,
 			   __u64 off, __u64 len);

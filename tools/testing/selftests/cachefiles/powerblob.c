@@ -3,6 +3,7 @@
  * The blobs of a power cut: what is in them, and what can be done with one.
  */
 #include <fcntl.h>
+#include <ftw.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -15,31 +16,88 @@
 #define FILE_SIZE	(6 << 20)
 #define SMALL_SIZE	(300 << 10)
 
-/* The same content whenever the machine is up: it depends on the name alone. */
-void make_blob(struct blob *b, int round, int i)
-{
-	__u64 size = i < SMALL ? SMALL_SIZE : FILE_SIZE;
-	int ret;
+/*
+ * Of versions that follow each other some have cache files of the same length,
+ * and some have the presence map where the other has data.
+ */
+static const __u64 version_size[VERSIONS] = {
+	256 << 10, (256 << 10) - 512, 700 << 10, (256 << 10) - 1024, 24 << 10,
+};
 
-	snprintf(b->name, sizeof(b->name), "round%d.%d", round, i);
+static __u64 file_size(int i, int version)
+{
+	if (i >= LASTING)
+		return version_size[version];
 	/* Half of them end inside a granule. */
-	ret = img_begin(&b->img, i % 2 ? 9 : 12);
-	if (ret)
-		die("no memory for %s", b->name);
-	img_add(&b->img, size - 512 * i);
-	img_pattern(b->img.data + b->img.file[0].pos, b->img.file[0].size,
-		    1000 * round + i + 1);
-	img_end(&b->img);
-	b->nr = granules(b->img.size);
-	b->safe = calloc(b->nr, sizeof(*b->safe));
-	b->present = calloc(b->nr, sizeof(*b->present));
-	b->filled_ms = calloc(b->nr, sizeof(*b->filled_ms));
-	b->quiet = i % 3 == 2;
+	return (i < SMALL ? SMALL_SIZE : FILE_SIZE) - 512 * i;
 }
 
+/*
+ * The same content whenever the machine is up: it depends on the name and the
+ * version alone.
+ */
+void make_blob(struct blob *b, int round, int i)
+{
+	__u64 nr = 0;
+	int v, ret;
+
+	snprintf(b->name, sizeof(b->name), "round%d.%d", round, i);
+	b->nr_versions = i < LASTING ? 1 : VERSIONS;
+	for (v = 0; v < b->nr_versions; v++) {
+		struct img *img = &b->img[v];
+
+		ret = img_begin(img, i >= LASTING || i % 2 ? 9 : 12);
+		if (ret)
+			die("no memory for %s", b->name);
+		img_add(img, file_size(i, v));
+		img_pattern(img->data + img->file[0].pos, img->file[0].size,
+			    (1000 * round + i + 1) * VERSIONS + v);
+		img_end(img);
+		b->served[v].data = img->data;
+		b->served[v].size = img->size;
+		if (granules(img->size) > nr)
+			nr = granules(img->size);
+	}
+	b->safe = calloc(nr, sizeof(*b->safe));
+	b->present = calloc(nr, sizeof(*b->present));
+	b->filled_ms = calloc(nr, sizeof(*b->filled_ms));
+	b->quiet = i % 3 == 2;
+	start_empty(b, 0);
+}
+
+/* Of what there was before nothing is known, nor wanted. */
+void start_empty(struct blob *b, int version)
+{
+	b->version = version;
+	b->nr = granules(img_of(b)->size);
+	memset(b->safe, 0, b->nr * sizeof(*b->safe));
+	memset(b->filled_ms, 0, b->nr * sizeof(*b->filled_ms));
+	b->complete = false;
+	b->culled = false;
+}
+
+/* NULL if what the object was opened as is none of them. */
 struct blob *blob_of(const struct od_object *o)
 {
-	return &blobs[o->blob - srv.blob];
+	struct blob *b;
+
+	for (b = blobs; b < blobs + BLOBS; b++)
+		if (o->blob >= b->served && o->blob < b->served + VERSIONS)
+			return b;
+	return NULL;
+}
+
+/* An object stays the version that it was opened as. */
+void open_blob(struct od_server *s, struct od_object *o, const struct cf_msg *m)
+{
+	struct blob *b;
+
+	pthread_mutex_lock(&s->lock);
+	for (b = blobs; b < blobs + BLOBS; b++)
+		if (!strcmp(b->name, m->key))
+			o->blob = &b->served[b->version];
+	pthread_mutex_unlock(&s->lock);
+	od_open(s, o, m);
 }
 
 int try_mount(struct blob *b)
@@ -81,8 +139,9 @@ bool umount_blob(struct blob *b)
 /* Returns false if the blob is not mounted. */
 bool read_and_compare(struct blob *b, __u64 off, __u64 len)
 {
-	struct img_file *f = &b->img.file[0];
+	struct img_file *f = file_of(b);
 	char path[256], buf[PIECE];
+	struct stat st;
 	ssize_t n;
 	int fd;
 
@@ -90,6 +149,9 @@ bool read_and_compare(struct blob *b, __u64 off, __u64 len)
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return false;
+	if (fstat(fd, &st) < 0 || (__u64)st.st_size != f->size)
+		die("%s has a file of %lld bytes, which is not version %d", b->name,
+		    (long long)st.st_size, b->version);
 	if (len > f->size - off)
 		len = f->size - off;
 	for (; len; off += n, len -= n) {
@@ -97,8 +159,8 @@ bool read_and_compare(struct blob *b, __u64 off, __u64 len)
 		if (n <= 0)
 			die("reading %s at %llu: %s", b->name,
 			    (unsigned long long)off, strerror(errno));
-		if (memcmp(buf, b->img.data + f->pos + off, n))
-			die("bytes of %s at %llu", b->name,
+		if (memcmp(buf, img_of(b)->data + f->pos + off, n))
+			die("bytes of %s, version %d, at %llu", b->name, b->version,
 			    (unsigned long long)off);
 	}
 	close(fd);
@@ -110,7 +172,34 @@ int look(struct blob *b)
 {
 	int fd = cachefile_open(env.root, b->name, O_RDONLY);
 
-	if (fd < 0 || cachefile_map(fd, b->img.size, b->present) < 0)
+	if (fd < 0 || cachefile_map(fd, img_of(b)->size, b->present) < 0)
 		die("the cache file of %s", b->name);
 	return fd;
+}
+
+/* Remove a file or a directory of the cache which nobody uses any more. */
+void cull_path(char *path)
+{
+	int ret = cachefile_cull_path(env.dev, path);
+
+	if (ret)
+		die("cull of %s: %s", path, strerror(-ret));
+}
+
+static int remove_one(const char *path, const struct stat *st, int type,
+		      struct FTW *ftw)
+{
+	if (ftw->level && remove(path) < 0)
+		die("%s can't be removed: %s", path, strerror(errno));
+	return 0;
+}
+
+/* Directories that were culled are the daemon's to delete. */
+void empty_graveyard(void)
+{
+	char path[256];
+
+	snprintf(path, sizeof(path), "%s/graveyard", env.root);
+	if (nftw(path, remove_one, 16, FTW_DEPTH | FTW_PHYS) < 0)
+		die("the graveyard: %s", strerror(errno));
 }

@@ -10,18 +10,24 @@
  *	powercut check ROOT ROUND CLAIMS
  *
  * "load" is a daemon, its readers and an administrator in one, on the blobs of
- * the round: it fills at random, reads, mounts and unmounts.  The line
- * "power-cut" says that all this is under way.  A line "safe BLOB FIRST LAST ."
- * says of these granules that they must be there after a power cut: the cache
- * file says that they are present, and has been fsynced after it was asked.  A
- * line "complete BLOB ." says that it needs no daemon after a power cut.
+ * the round: it fills at random, reads, mounts, unmounts and culls, and some blobs
+ * have another size the next time.  The line "power-cut" says that all this is
+ * under way.  A line "safe BLOB FIRST LAST ." says of these granules that they must
+ * be there after a power cut: the cache file says that they are present, and has
+ * been fsynced after it was asked.  A line "complete BLOB ." says that it needs no
+ * daemon after a power cut.  A line "culled BLOB ." says that it may be gone, but
+ * if it is not, then all of the above still holds; "new BLOB VERSION ." that it is
+ * now this version, and that nothing holds any more.  Each version of a blob has a
+ * size and a content of its own.
  *
  * "zero" has the file system put zeros where the cache files have holes, which
- * it may.  "alone" has no daemon: what can be mounted must be right, and what is
- * complete in CLAIMS must be mounted.
+ * it may.  "alone" has no daemon: what can be mounted must be right for its size,
+ * and what is complete in CLAIMS must be mounted.
  *
- * "check" is an honest daemon on the same blobs.  Every byte must be right, and
- * nothing that is in CLAIMS may be asked for.  The blobs are culled in the end.
+ * "check" is an honest daemon on the same blobs.  Every byte must be right for the
+ * version that it has, which is the last one in CLAIMS or the one before, and
+ * nothing that is in CLAIMS may be asked for.  Blobs that change do so once more,
+ * and are culled and made anew.  In the end everything is culled and deleted.
  */
 #include <stdarg.h>
 #include <stdio.h>
@@ -72,13 +78,9 @@ static void bind_cache(const char *how)
 
 static void serve(const struct od_ops *ops)
 {
-	int i;
-
 	bind_cache("ondemand");
 	od_init(&srv, env.dev);
 	srv.ops = ops;
-	for (i = 0; i < BLOBS; i++)
-		od_add(&srv, blobs[i].name, blobs[i].img.data, blobs[i].img.size);
 	if (od_run(&srv, 2))
 		die("no threads");
 }
@@ -107,7 +109,7 @@ int main(int argc, char **argv)
 		alone();
 	} else {
 		serve(&check_ops);
-		check();
+		check(atoi(argv[3]));
 	}
 	return 0;
 }

@@ -18,7 +18,7 @@
  */
 #define LATE_MS		18000
 
-static unsigned int draw(unsigned int *seed)
+unsigned int draw(unsigned int *seed)
 {
 	*seed = *seed * 1103515245 + 12345;
 	return *seed >> 8;
@@ -30,7 +30,7 @@ static void note_fill(struct blob *b, __u64 off, __u64 len)
 	__u64 i, end = off + len;
 
 	for (i = granules(off); i < b->nr; i++) {
-		if ((i + 1) * GRANULE > end && end != b->img.size)
+		if ((i + 1) * GRANULE > end && end != img_of(b)->size)
 			break;
 		if (i * GRANULE >= end)
 			break;
@@ -43,39 +43,46 @@ static void note_fill(struct blob *b, __u64 off, __u64 len)
 static int fill_and_note(struct od_server *s, struct od_object *o, __u64 off,
 			 __u64 len)
 {
+	struct blob *b = blob_of(o);
 	int ret = od_fill(s, o, off, len);
 
-	if (!ret)
-		note_fill(blob_of(o), off, len);
+	/* One that changes may already be another: its own load does the noting. */
+	if (!ret && b->nr_versions == 1)
+		note_fill(b, off, len);
 	return ret;
 }
 
-const struct od_ops load_ops = { od_open, fill_and_note, od_reply };
+const struct od_ops load_ops = { open_blob, fill_and_note, od_reply };
 
 /* The fd of a blob, if it is open, to write to while it may go away. */
 static int dup_fd(struct blob *b)
 {
-	struct od_object *o;
+	struct od_object *o, *last = NULL;
 	int fd = -1;
 
 	pthread_mutex_lock(&srv.lock);
-	for (o = srv.object; fd < 0 && o < srv.object + OD_MAX_OBJECTS; o++)
-		if (o->id && !o->closed && o->blob && blob_of(o) == b)
-			fd = dup(o->fd);
+	/* The CLOSE of the one before may be still to come. */
+	for (o = srv.object; o < srv.object + OD_MAX_OBJECTS; o++)
+		if (o->id && !o->closed && blob_of(o) == b &&
+		    (!last || o->id > last->id))
+			last = o;
+	if (last)
+		fd = dup(last->fd);
 	pthread_mutex_unlock(&srv.lock);
 	return fd;
 }
 
-static void fill(struct blob *b, __u64 off, __u64 len)
+void fill(struct blob *b, __u64 off, __u64 len)
 {
+	struct img *img = img_of(b);
 	int fd = dup_fd(b);
 	ssize_t n;
 
 	if (fd < 0)
 		return;
-	if (len > b->img.size - off)
-		len = b->img.size - off;
-	n = pwrite(fd, b->img.data + off, len, off);
+	if (len > img->size - off)
+		len = img->size - off;
+	n = pwrite(fd, img->data + off, len, off);
 	if (n < 0 && errno != ESTALE && errno != ENOBUFS)
 		die("filling %s: %s", b->name, strerror(errno));
 	if (n > 0)
@@ -89,8 +96,8 @@ static void *filler(void *arg)
 	unsigned int seed = (unsigned long)arg;
 
 	for (;;) {
-		struct blob *b = &blobs[draw(&seed) % BLOBS];
-		__u64 off = draw(&seed) % b->img.size;
+		struct blob *b = &blobs[draw(&seed) % LASTING];
+		__u64 off = draw(&seed) % img_of(b)->size;
 		__u64 len = 1 + (draw(&seed) % MAX_FILL >> draw(&seed) % 8);
 
 		if (draw(&seed) % 4)
@@ -106,9 +113,9 @@ static void *reader(void *arg)
 	unsigned int seed = (unsigned long)arg;
 
 	for (;;) {
-		struct blob *b = &blobs[draw(&seed) % BLOBS];
+		struct blob *b = &blobs[draw(&seed) % LASTING];
 
-		read_and_compare(b, draw(&seed) % b->img.file[0].size,
+		read_and_compare(b, draw(&seed) % file_of(b)->size,
 				 draw(&seed) % PIECE + 1);
 		usleep(draw(&seed) % 400000);
 	}
@@ -153,12 +160,12 @@ static void look_and_claim(struct blob *b, __u64 before_ms)
 }
 
 /* A drop does not wait for the delay: all is in the file when it is closed. */
-static void remount(struct blob *b)
+bool close_and_claim(struct blob *b)
 {
 	__u64 before = cf_now_ms();
 
 	if (!umount_blob(b))
-		return;
+		return false;
 	if (cachefile_wait_closed(env.dev, env.root, b->name))
 		die("%s stays in use", b->name);
 	look_and_claim(b, before);
@@ -167,7 +174,7 @@ static void remount(struct blob *b)
 		printf("complete %s .\n", b->name);
 		fflush(stdout);
 	}
-	mount_blob(b);
+	return true;
 }
 
 static void set(const char *sysctl, const char *value)
@@ -188,7 +195,9 @@ static void write_back_often(void)
 
 void load(unsigned int seed)
 {
-	void *(*const fn[])(void *) = { filler, filler, reader, reader };
+	void *(*const fn[])(void *) = {
+		filler, filler, reader, reader, changer, changer,
+	};
 	unsigned long i;
 	pthread_t t;
 
@@ -203,20 +212,23 @@ void load(unsigned int seed)
 	fflush(stdout);
 
 	for (;;) {
-		struct blob *b = &blobs[draw(&seed) % BLOBS];
+		struct blob *b = &blobs[draw(&seed) % LASTING];
 		__u64 now = cf_now_ms();
 
 		if (*srv.error)
 			die("%s", srv.error);
 		if (draw(&seed) % 8 == 0) {
-			remount(b);
+			if (close_and_claim(b))
+				mount_blob(b);
 		} else if (draw(&seed) % 16 == 0) {
 			b = &blobs[draw(&seed) % SMALL];
-			fill(b, 0, b->img.size);
+			fill(b, 0, img_of(b)->size);
 		} else if (b->mounted && now > b->due_ms) {
 			look_and_claim(b, now > LATE_MS ? now - LATE_MS : 0);
 			b->due_ms = now + 500 + draw(&seed) % 4000;
 		}
+		if (draw(&seed) % 16 == 0)
+			empty_graveyard();
 		usleep(draw(&seed) % 200000);
 	}
 }
