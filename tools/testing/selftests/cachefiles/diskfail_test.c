@@ -227,8 +227,8 @@ TEST_F_TIMEOUT(diskfail, lost_under_read, 120)
 }
 
 /*
- * A read waits for the daemon, for some of its bytes; meanwhile those that were
- * there are lost.  It must not wait for what nobody has asked for.
+ * A read waits for the daemon; some of its bytes are filled before the rest, and
+ * are lost.  It gets none of what was lost, and does not wait without end.
  */
 TEST_F_TIMEOUT(diskfail, lost_while_waiting, 120)
 {
@@ -242,13 +242,14 @@ TEST_F_TIMEOUT(diskfail, lost_while_waiting, 120)
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(0, allocate(fd, ds_pos(s, 0), PRESENT));
 	ASSERT_EQ(0, disk_bad_range(&s->disk, fd, ds_pos(s, 0), PRESENT, DISK_BAD_WRITES));
-	ASSERT_EQ(0, ds_fill(s, 0, 0, PRESENT));
-	EXPECT_EQ(-1, fsync(fd));
-	close(fd);
 
 	/* The flush comes 5 s after the fill, and the daemon after that. */
 	s->srv.delay_us = 8000000;
 	ASSERT_EQ(0, cf_read_start(&s->env, &t, "blob0/f00", 0, 2 * PRESENT));
+	ASSERT_TRUE(cf_running(&t, QUIET_MS));
+	ASSERT_EQ(0, ds_fill(s, 0, 0, PRESENT));
+	EXPECT_EQ(-1, fsync(fd));
+	close(fd);
 	EXPECT_TRUE(cf_running(&t, 4000));
 	ret = cf_wait(&t, 2 * WAIT_MS);
 	EXPECT_TRUE(ret == -EIO || ret == 2 * PRESENT);

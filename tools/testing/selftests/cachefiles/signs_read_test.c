@@ -266,7 +266,7 @@ TEST_F_TIMEOUT(signs_read, slow_or_gone, 150)
 	secs = watched(self->log[0], self->name, "there is no daemon: erofs,img/img", 1, 65000);
 	EXPECT_LE(30, secs);
 	EXPECT_GE(60, secs);
-	secs = watched(self->log[1], "slow", "the daemon is slow: erofs,other/other", 1, 30000);
+	secs = watched(self->log[1], "slow", "the daemon is slow: erofs,other/other", 1, 65000);
 	EXPECT_LE(30, secs);
 	EXPECT_GE(60, secs);
 
