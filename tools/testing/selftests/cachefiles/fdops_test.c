@@ -99,6 +99,8 @@ static const struct fdop ops[] = {
 	FDOP(op_read, 0, 0, ALWAYS(-EBADF)),
 	FDOP(op_read_bad, 0, 0, ALWAYS(-EBADF)),
 	FDOP(op_readv, 100, 0, ALWAYS(-EBADF)),
+	FDOP(op_pread, 100, 0, ALWAYS(-EBADF)),
+	FDOP(op_preadv2, 0, 0, ALWAYS(-EBADF)),
 	FDOP(op_splice_from, 0, 0, ALWAYS(-EBADF)),
 	FDOP(op_sendfile_from, 0, 0, ALWAYS(-EBADF)),
 	FDOP(op_tee, 0, 0, ALWAYS(-EBADF)),
@@ -136,6 +138,9 @@ static const struct fdop ops[] = {
 	FDOP(op_pwritev2, RWF_SYNC, 0, WRITES(LEN)),
 	FDOP(op_pwritev2, RWF_NOAPPEND, 0, WRITES(LEN)),
 	FDOP(op_pwritev2, RWF_NOSIGNAL, 0, WRITES(LEN)),
+	/* The end is where nothing can be appended. */
+	FDOP(op_pwritev2, RWF_APPEND, 0, WRITES_NOT(EFBIG)),
+	FDOP(op_setfl, O_APPEND, 0, WRITES_NOT(EFBIG)),
 	/* What only some files can do. */
 	FDOP(op_pwritev2, RWF_NOWAIT, 0, ALWAYS(-EOPNOTSUPP)),
 	FDOP(op_pwritev2, RWF_ATOMIC, 0, ALWAYS(-EOPNOTSUPP)),
