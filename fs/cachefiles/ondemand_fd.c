@@ -27,8 +27,12 @@ struct cachefiles_odfd {
 static ssize_t cachefiles_odfd_write_iter(struct kiocb *iocb, struct iov_iter *from)
 {
 	struct cachefiles_odfd *odfd = iocb->ki_filp->private_data;
-	ssize_t ret = cachefiles_fill(odfd->object, iocb->ki_pos, from);
+	ssize_t ret;
 
+	/* The end of the file is that of the object, where nothing can be written. */
+	if (iocb->ki_flags & IOCB_APPEND)
+		iocb->ki_pos = max(READ_ONCE(odfd->object->size), 0);
+	ret = cachefiles_fill(odfd->object, iocb->ki_pos, from);
 	if (ret > 0)
 		iocb->ki_pos += ret;
 	return ret;
@@ -171,8 +175,10 @@ struct file *cachefiles_odfd_create(struct cachefiles_od_object *object, u32 obj
 		return ERR_PTR(-ENOMEM);
 	odfd->object = cachefiles_od_object_get(object);
 	odfd->object_id = object_id;
+	/* It is seekable in all respects, so that pread(2) fails as read(2) does. */
 	file = anon_inode_getfile_fmode("[cachefiles]", &cachefiles_odfd_fops, odfd, O_WRONLY,
-					FMODE_PWRITE | FMODE_LSEEK | FMODE_ATOMIC_POS);
+					FMODE_PREAD | FMODE_PWRITE | FMODE_LSEEK |
+					FMODE_ATOMIC_POS);
 	if (IS_ERR(file)) {
 		cachefiles_od_object_put(object);
 		kfree(odfd);
