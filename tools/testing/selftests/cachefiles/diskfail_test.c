@@ -208,6 +208,8 @@ TEST_F_TIMEOUT(diskfail, lost_under_read, 120)
 	fd = ds_cachefile(s, 0);
 	ASSERT_LE(0, fd);
 	ASSERT_EQ(DS_HALF, pwrite(fd, junk, DS_HALF, ds_pos(s, 0)));
+	/* The flush of what the mount has read is not to be the one of the fill. */
+	ASSERT_EQ(0, cachefile_wait_present(s->env.root, "blob0", s->img[0].size, 0, GRANULE));
 	ASSERT_EQ(0, disk_bad_range(&s->disk, fd, ds_pos(s, 0), DS_HALF, DISK_BAD_WRITES));
 	ASSERT_EQ(0, ds_fill(s, 0, 0, DS_HALF));
 	/* The page cache lets go of what it could not write, when it has tried. */
