@@ -115,6 +115,18 @@ static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
 	return !mdev->m_deviceid && mdev->m_dif != &EROFS_SB(mdev->m_sb)->dif0;
 }
 
+/* Rounded up to whole pages it has to be a size still. */
+static inline bool erofs_ondemand_too_large(const struct inode *inode)
+{
+	return inode->i_size > round_down(MAX_LFS_FILESIZE, PAGE_SIZE);
+}
+
+/* What is locked can't be waited for: fragments are in no fragments. */
+static inline bool erofs_ondemand_is_folio_of(const struct folio *folio, const struct inode *inode)
+{
+	return folio->mapping == inode->i_mapping;
+}
+
 static inline void erofs_ondemand_free(struct erofs_sb_info *sbi)
 {
 	kfree(sbi->fsid);
@@ -203,6 +215,16 @@ static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
 #define erofs_ondemand_put_real(inode)	iput(inode)
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
+{
+	return false;
+}
+
+static inline bool erofs_ondemand_too_large(const struct inode *inode)
+{
+	return false;
+}
+
+static inline bool erofs_ondemand_is_folio_of(const struct folio *folio, const struct inode *inode)
 {
 	return false;
 }
