@@ -435,6 +435,11 @@ struct row {
 #define SIZES		VALUES(1, 92000, 0xffffffff, 1ULL << 44, MAX_SIZE, 1ULL << 63)
 
 static const struct row rows[] = {
+	/* Those that hang come first: no round leaves them out. */
+	{ ON_FLAT, "largest size", set_size, "data", VALUES(MAX_NID) },
+	{ ON_FRAGMENTS, "fragments in themselves", set_packed_to, "data",
+	  VALUES(0) },
+
 	{ ON_SUPER, "metadata", set_meta },
 	{ ON_SUPER, "shared attributes", set_xattr },
 	{ ON_SUPER, "root directory", set_root },
