@@ -20,6 +20,9 @@
  *	          cachefiles_od_object::lock	state, map, reads
  *	            cachefiles_reqs::ids.xa_lock	requests
  *
+ * cachefiles_od_object::seek_mutex, the position of the cache file, is inside of
+ * fill_mutex; only locks of the cache's file system are inside of it.
+ *
  * The sleeping ones are held over accesses to the local cache disk at most,
  * never while anything waits for the daemon or for the daemon's memory.
  *

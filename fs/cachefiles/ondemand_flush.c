@@ -227,8 +227,8 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
 	}
 	if (object->partial)
 		memset(object->partial, 0, CACHEFILES_NR_PARTIAL * sizeof(*object->partial));
-	/* Reads that are under way may have seen what is there no more. */
-	WRITE_ONCE(object->nr_lost, object->nr_lost + 1);
+	/* Reads that are under way may have seen what is there no more; see there. */
+	smp_store_release(&object->nr_lost, object->nr_lost + 1);
 	/*
 	 * Reads may go on, up to the next error after those that the flush heard
 	 * of: those that find the map as it is now, see cachefiles_store_trust().
@@ -250,9 +250,9 @@ struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *obje
 
 	/* Pairs with the release in cachefiles_store_flush(). */
 	trust.complete = smp_load_acquire(&object->stored_full);
-	/* Pairs with the release in cachefiles_store_lost(). */
+	/* Pair with the releases in cachefiles_store_lost(): the map is asked later. */
 	trust.wb_err = smp_load_acquire(&object->wb_err);
-	trust.nr_lost = READ_ONCE(object->nr_lost);
+	trust.nr_lost = smp_load_acquire(&object->nr_lost);
 	return trust;
 }
 
