@@ -250,8 +250,9 @@ struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *obje
 
 	/* Pairs with the release in cachefiles_store_flush(). */
 	trust.complete = smp_load_acquire(&object->stored_full);
-	/* Pair with the releases in cachefiles_store_lost(): the map is asked later. */
+	/* Pairs with the second release in cachefiles_store_lost(): the map is asked later. */
 	trust.wb_err = smp_load_acquire(&object->wb_err);
+	/* Pairs with the first release there. */
 	trust.nr_lost = smp_load_acquire(&object->nr_lost);
 	return trust;
 }
