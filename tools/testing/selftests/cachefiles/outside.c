@@ -7,6 +7,7 @@
  * and 48 bits end, and such that bytes are beyond what a file can have.
  */
 #include <stdlib.h>
+#include <string.h>
 
 #include "outside.h"
 
@@ -415,6 +416,20 @@ static bool cut_image(struct outside *bad, const char *path, __u64 v)
 	return cut(&bad->image, v);
 }
 
+/*
+ * A blob that ends soon after a boundary, with a file there: no metadata is near,
+ * so that only who reads the file asks for it.
+ */
+static bool set_end(struct outside *bad, const char *path, __u64 v)
+{
+	struct ondisk *img = &bad->image;
+	__u64 begin = (img->size + OUTSIDE_MORE / 2 - 1) & -(OUTSIDE_MORE / 2);
+
+	memset(img->data + begin, 0x5a, v);
+	img->size = begin + v;
+	return set_block(bad, path, begin >> img->blkbits);
+}
+
 static bool cut_blob(struct outside *bad, const char *path, __u64 v)
 {
 	return cut(&bad->blob, v);
@@ -455,6 +470,8 @@ static const struct row rows[] = {
 	{ ON_FLAT, "size in line", set_size, "attr3",
 	  VALUES(4096, 3900, 4097, 8000) },
 	{ ON_FLAT, "inode", set_nid_block, "data" },
+	{ ON_FLAT, "end of a page", set_end, "data",
+	  VALUES(1, 511, 513, 2000, 4095, 4097) },
 	{ ON_TREE, "directory", set_block, "dir" },
 	{ ON_TREE, "directory not in line", set_plain_block, "dir" },
 	{ ON_TREE, "size of a directory", set_size, "dir", SIZES },

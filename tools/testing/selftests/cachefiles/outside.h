@@ -7,6 +7,9 @@
 
 #include "ondisk.h"
 
+/* Room to grow: twice as much as what is asked for around metadata. */
+#define OUTSIDE_MORE	(256 << 10)
+
 /* An image and the device that it may have. */
 struct outside {
 	struct ondisk	image, blob;

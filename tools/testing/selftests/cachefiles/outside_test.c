@@ -236,7 +236,8 @@ FIXTURE_SETUP(outside)
 	if (variant->device)
 		ASSERT_EQ(0, ondisk_load(&self->r.made.blob, path, 0));
 	snprintf(path, sizeof(path), "%s/image.made", env->tmp);
-	ASSERT_EQ(0, ondisk_load(&self->r.made.image, path, GRANULE));
+	ASSERT_EQ(0, ondisk_load(&self->r.made.image, path,
+				 OUTSIDE_MORE));
 	if ((get32(&self->r.made.image, SB_INCOMPAT) & variant->incompat) !=
 	    variant->incompat)
 		SKIP(return, "%s does not know of it: %s", mkfs, variant->mkfs);
