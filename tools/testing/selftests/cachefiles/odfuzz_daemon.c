@@ -183,6 +183,15 @@ static void hand_over(struct fz_worker *w, struct fz_daemon *proto, __u64 life)
 		reap(last);
 }
 
+/* Was this cache bound before?  Then its directories are there. */
+static bool has_been_bound(const char *root)
+{
+	char path[512];
+
+	snprintf(path, sizeof(path), "%s/graveyard", root);
+	return !access(path, F_OK);
+}
+
 /* "bind" with options; those that are not known have to be refused. */
 static int bind_cache(struct fz_worker *w, int dev, const char *root, bool *full)
 {
@@ -199,7 +208,8 @@ static int bind_cache(struct fz_worker *w, int dev, const char *root, bool *full
 	ret = cf_cmd(dev, "dir %s", root);
 	if (!ret && fz_chance(w, 30))
 		ret = cf_cmd(dev, "tag fuzz%u", fz->term);
-	if (!ret && fz_chance(w, 3))
+	/* A disk that is as full as this has no room for directories. */
+	if (!ret && fz_chance(w, 3) && has_been_bound(root))
 		ret = cf_cmd(dev, "brun 99%%") ?: cf_cmd(dev, "bcull 98%%") ?:
 		      cf_cmd(dev, "bstop 97%%");
 	if (ret)
