@@ -21,7 +21,11 @@
  *   answered and is not the current OPEN's; an fd in the daemon's hands whose
  *   message did not count: Monitor, after each step;
  * - a reader that is told of success and has no data; with an honest daemon, one
- *   that fails before the daemon was given up: User;
+ *   that fails before the daemon was given up; with a wrong one, of which objects are
+ *   taken back by "restore" or "park", one that fails for anything but that: User;
+ * - a READ that is answered on another fd than that of the OPEN that it is for; one
+ *   that is delivered, after a "restore", to a daemon that was told of the object
+ *   before it only: Daemon, deliver_read();
  * - a CLOSE that its daemon was not told the object of, or no CLOSE for one that it
  *   has open: deliver_notice(), and "owes_close" in Monitor;
  * - a request or a user that is left when nothing can move any more.  As all that
@@ -40,7 +44,7 @@
  *   was filled; the size, which is known or not; complete objects without a daemon.
  * - Anybody but these two users: who comes after the drop has another object.
  * - FULL: it goes the way of CLOSE.  "keep" has no requests.
- * - Answers to what is not SENT, and from old fds: they change nothing.  KUnit and the
+ * - Answers to what is not SENT, by ids of old: they change nothing.  KUnit and the
  *   kselftests send them.
  * - References to the object: every request and fd has one.
  *
@@ -58,6 +62,8 @@
  * check DEATH: the daemon's end ends what waits, the next one adopts what is left
  * check PARK: with "park" it waits for the next daemon, or until the time is up
  * check DROP: users of a stuck daemon can be killed, and the object is dropped
+ * check RESTORE: a daemon that does one thing wrong uses "restore" at any moment, once
+ * check HANDOVER: with "park" one of a single thread dies instead, the next one takes over
  *
  * With each of the mistakes that are marked "mutant", made by -DBUG_NAME, an error
  * has to be found.
@@ -71,6 +77,9 @@
  */
 #if defined(DELIVERY)
 #define HONEST
+#define NR_FAULTS	1
+#define NR_RESTORES	1
+#elif defined(RESTORE)
 #define NR_FAULTS	1
 #define NR_RESTORES	1
 #elif defined(DAEMON)
@@ -90,6 +99,13 @@
 #elif defined(PARK)
 #define HONEST
 #define KILL		2
+#define NR_DEATHS	1
+#define NR_BINDS	1
+#elif defined(HANDOVER)
+#define PARK
+#define ONE_THREAD
+#define KILL		2
+#define NR_FAULTS	1
 #define NR_DEATHS	1
 #define NR_BINDS	1
 #elif defined(DROP)
@@ -129,6 +145,13 @@
 #define CHARGE(n)	skip
 #else
 #define CHARGE(n)	faults = faults - (n)
+#endif
+
+/* For what readers may fail, where it must not be for a "restore" or the like of it. */
+#if (NR_RESTORES || defined(PARK)) && !defined(HONEST)
+#define BLAME(doing)	to_blame = to_blame || (doing)
+#else
+#define BLAME(doing)	skip
 #endif
 
 #ifdef STUCK
@@ -199,8 +222,8 @@ active [2] proctype User()
 		goto unuse
 	fi;
 	assert(result[_pid] == FAILED || present[WANT(_pid)]);
-#ifdef HONEST
-	assert(result[_pid] == READ_OK || given_up);
+#if defined(HONEST) || NR_RESTORES || defined(PARK)
+	assert(result[_pid] == READ_OK || given_up || to_blame);
 #endif
 unuse:
 	/* cachefiles_od_object_unuse() */
@@ -223,10 +246,15 @@ gone:
 #define IS_OPEN_SENT(s)	(r[s].st == SENT && r[s].op == OP_OPEN && !r[s].lost)
 #define IS_READ_SENT(s)	(r[s].st == SENT && r[s].op == OP_READ && !r[s].lost && \
 			 (present[r[s].granule] || MAY_FAIL))
+/* mutant OLD_FD in DAEMON: a READ is answered on the fd of an earlier OPEN */
+#ifdef BUG_OLD_FD
+#define MAY_ANSWER(i)	(fd[i] == FD_OPEN && (i == object.object_id || MAY_FAIL))
+#else
+#define MAY_ANSWER(i)	(fd[i] == FD_OPEN && i == object.object_id)
+#endif
 #define IN_USE(i)	(bound && i == object.object_id)
 #define MAY_CLOSE(i)	(fd[i] == FD_OPEN && (!IN_USE(i) || MAY_FAIL))
-#define ANY_FD		(fd[1] == FD_OPEN || fd[2] == FD_OPEN || fd[3] == FD_OPEN || \
-			 fd[4] == FD_OPEN)
+#define IS_OPEN_FD(i)	(fd[i] == FD_OPEN)
 
 /* Processes 2 and 3: threads of the daemon. */
 #ifdef ONE_THREAD
@@ -255,7 +283,7 @@ end:
 		d_step { enter(1, 1); req_finish_locked(s) }
 	   };
 	   if
-	   :: d_step { MAY_FAIL -> CHARGE(1) };
+	   :: d_step { MAY_FAIL -> CHARGE(1); BLAME(true) };
 	      object_end_open(s, 1)
 	   :: d_step {
 		/* cachefiles_store_set_size() */
@@ -270,7 +298,7 @@ end:
 	/* cachefiles_fill() */
 	:: atomic {
 		alive && MY_TURN && !olock && object.size_known && object.state != DROPPED &&
-		ANY_FD && !(present[0] && present[1]) ->
+		ANY_ID(IS_OPEN_FD) && !(present[0] && present[1]) ->
 		if
 		:: !present[0] -> d_step { fetch_filled(0) }
 		:: !present[1] -> d_step { fetch_filled(1) }
@@ -278,12 +306,16 @@ end:
 	   }
 	/* cachefiles_odfd_answer() */
 	:: atomic {
-		alive && MY_TURN && !olock && object.state == OPEN &&
-		fd[object.object_id] == FD_OPEN && ANY(IS_READ_SENT) ->
+		alive && MY_TURN && !olock && object.state == OPEN && ANY_ID(MAY_ANSWER) &&
+		ANY(IS_READ_SENT) ->
 		PICK(IS_READ_SENT, s);
+		PICK_ID(MAY_ANSWER, id);
 		d_step {
+			assert(r[s].object_id == id);
+			id = 0;
 			enter(0, 0);
 			CHARGE(!present[r[s].granule]);
+			BLAME(!present[r[s].granule] && r[s].asked_again);
 /* mutant TAKE in DAEMON: an answered READ stays in the table */
 #ifndef BUG_TAKE
 			req_finish_locked(s);
@@ -293,17 +325,13 @@ end:
 	   };
 	   if
 	   :: go = 0; read_req_end(s, 0, 1)
-	   :: go -> go = 0; read_req_end(s, 1, 1)
+	   :: d_step { go -> go = 0; BLAME(true) };
+	      read_req_end(s, 1, 1)
 	   fi
 	/* cachefiles_odfd_release() */
 	:: atomic {
-		alive && MY_TURN && (MAY_CLOSE(1) || MAY_CLOSE(2) || MAY_CLOSE(3) || MAY_CLOSE(4)) ->
-		if
-		:: MAY_CLOSE(1) -> id = 1
-		:: MAY_CLOSE(2) -> id = 2
-		:: MAY_CLOSE(3) -> id = 3
-		:: MAY_CLOSE(4) -> id = 4
-		fi;
+		alive && MY_TURN && ANY_ID(MAY_CLOSE) ->
+		PICK_ID(MAY_CLOSE, id);
 		d_step { enter(0, 0); CHARGE(IN_USE(id)); fd[id] = FD_CLOSING }
 	   };
 	   object_lost_fd(id, 1);
@@ -348,9 +376,21 @@ end:
 		fi
 	   };
 	   /* cachefiles_ondemand_restore() */
-	   atomic { !daemon_mutex -> daemon_mutex = 1; in_device++ };
+	   d_step {
+		!daemon_mutex ->
+		daemon_mutex = 1;
+		in_device++;
+		restoring = 1;
+		for (i_ : 1 .. NR_IDS) {
+			if
+			:: told[i_] == TOLD -> told[i_] = TOLD_BEFORE
+			:: else
+			fi
+		};
+		skip
+	   };
 	   object_restore();
-	   atomic { daemon_mutex = 0; in_device-- }
+	   d_step { restoring = 0; daemon_mutex = 0; in_device-- }
 #endif
 #if NR_DEATHS
 	/* cachefiles_ondemand_detach(); a call on the device keeps it from being released. */
@@ -454,7 +494,7 @@ end:
 	/* One that is not belongs to the OPEN that has been answered. */
 	:: atomic { !olock && ANY(IS_ASTRAY) -> assert(false) }
 	:: atomic {
-		IS_STRAY_FD(1) || IS_STRAY_FD(2) || IS_STRAY_FD(3) || IS_STRAY_FD(4) ->
+		ANY_ID(IS_STRAY_FD) ->
 		assert(false)
 	   }
 	/* Nothing moves any more. */

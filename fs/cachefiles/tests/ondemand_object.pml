@@ -150,6 +150,8 @@ inline object_begin_open()
 	:: else -> break
 	od;
 	assert(i_ <= NR_IDS);
+	told[object.object_id] = (fd[object.object_id] != NO_FD && told[object.object_id] ->
+				 TOLD_BEFORE : 0);
 	object.object_id = i_;
 	told[i_] = 0;
 	object.fd_live = 0;
@@ -243,10 +245,20 @@ inline hold_read(nr)
 }
 
 /* mutant ANY_FD in DELIVERY: closing any fd of the object closes it */
-#ifdef BUG_ANY_FD
-#define IS_FD_OF(id)	true
+#if defined(BUG_ANY_FD)
+#define IS_FD_OF(id, closed)	true
+/* mutant RESTORED_ID in RESTORE: "restore" takes whatever fd there is by then */
+#elif defined(BUG_RESTORED_ID)
+#define IS_FD_OF(id, closed)	(!(closed) || object.object_id == id)
 #else
-#define IS_FD_OF(id)	(object.object_id == id)
+#define IS_FD_OF(id, closed)	(object.object_id == id)
+#endif
+
+/* mutant RESTORE_COUNTS in RESTORE: "restore" counts as an fd that is closed */
+#ifdef BUG_RESTORE_COUNTS
+#define COUNTS(closed)	1
+#else
+#define COUNTS(closed)	(closed)
 #endif
 
 /* mutant FRUITLESS in FRUITLESS: an fd is always replaced when it is closed */
@@ -261,7 +273,7 @@ inline object_lost_fd(id, closed)
 	d_step {
 		!olock ->
 		if
-		:: IS_FD_OF(id) && object.fd_live ->
+		:: IS_FD_OF(id, closed) && object.fd_live ->
 			object.fd_live = 0;
 			if
 			:: object.state == OPEN ->
@@ -269,7 +281,7 @@ inline object_lost_fd(id, closed)
 				object.announced = 0;
 				olock = 1;
 				go = 1
-			:: else
+			:: else -> BLAME(closed)
 			fi
 		:: else
 		fi;
@@ -300,9 +312,12 @@ inline object_lost_fd(id, closed)
 		};
 		if
 		:: go -> d_step {
-				object.fruitless = object.fruitless + closed;
+				object.fruitless = object.fruitless + COUNTS(closed);
 				if
-				:: TOO_FRUITLESS -> object.fruitless = 0; reqs_move_held()
+				:: TOO_FRUITLESS ->
+					object.fruitless = 0;
+					BLAME(closed);
+					reqs_move_held()
 				:: else -> object_begin_open()
 				fi;
 				olock = 0;
@@ -407,7 +422,8 @@ inline object_drop()
 		!olock ->
 		olock = 1;
 		assert(!waits[0] && !waits[1]);
-		assert(!object.announced || told[object.object_id] == TOLD);
+		assert(!object.announced || told[object.object_id] == TOLD ||
+		       (restoring && told[object.object_id] == TOLD_BEFORE));
 		owes_close = bound && (object.state == OPENING || object.state == OPEN) &&
 			     told[object.object_id] == TOLD && fd[object.object_id] == FD_OPEN;
 		set_state(DROPPED);

@@ -15,7 +15,7 @@
  */
 
 #define NR_REQS		6	/* more than are ever in use, asserted */
-#define NR_IDS		4	/* likewise */
+#define NR_IDS		5	/* likewise */
 
 #define FREE		0
 mtype = { NEW, QUEUED, HELD, SENDING, SENT, DONE };	/* enum cachefiles_req_state */
@@ -82,8 +82,9 @@ unsigned restored : 3;		/* what object_restore() works on */
 
 #define TOLD		1
 #define TOLD_ANOTHER	2	/* a daemon before this one */
+#define TOLD_BEFORE	3	/* before "restore", or of another OPEN */
 
-bit parked, given_up, owes_close;
+bit parked, given_up, to_blame, restoring, owes_close;
 unsigned faults : 2 = NR_FAULTS;
 unsigned restores : 2 = NR_RESTORES;
 unsigned deaths : 2 = NR_DEATHS;
@@ -115,6 +116,15 @@ hidden byte i_, n_;
 	:: P(4) -> s = 4 \
 	:: P(5) -> s = 5 \
 	:: P(6) -> s = 6 \
+	fi
+#define ANY_ID(P)	(P(1) || P(2) || P(3) || P(4) || P(5))
+#define PICK_ID(P, i) \
+	if \
+	:: P(1) -> i = 1 \
+	:: P(2) -> i = 2 \
+	:: P(3) -> i = 3 \
+	:: P(4) -> i = 4 \
+	:: P(5) -> i = 5 \
 	fi
 
 /*
@@ -354,7 +364,8 @@ inline deliver_read()
 	d_step {
 		if
 		:: IS_MINE(s) ->
-			assert(told[id] == TOLD && id == object.object_id);
+			assert(told[id] == TOLD || (restoring && told[id] == TOLD_BEFORE));
+			assert(id == object.object_id);
 			req_set_state(s, SENT)
 		:: else
 		fi;
@@ -365,7 +376,8 @@ inline deliver_read()
 inline deliver_notice()
 {
 	d_step {
-		assert(told[id] == TOLD && object.state == DROPPED);
+		assert(told[id] == TOLD || told[id] == TOLD_BEFORE);
+		assert(object.state == DROPPED);
 		if
 		:: IS_LIVE(s) ->
 			req_finish_locked(s);
