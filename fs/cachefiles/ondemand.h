@@ -405,13 +405,16 @@ enum cachefiles_od_state {
 #define CACHEFILES_NR_PARTIAL	64
 
 /**
- * struct cachefiles_partial - a granule that is partly written
+ * struct cachefiles_partial - a granule of which the daemon has written a part
  * @granule: which one
+ * @data: what has been written, where it is in the granule; may be NULL if the
+ *	slot is free
  * @start: first byte in it that has been written
  * @end: the byte after the last one; 0 if the slot is free
  */
 struct cachefiles_partial {
 	unsigned long	granule;
+	u8		*data;
 	u16		start;
 	u16		end;
 };
@@ -657,6 +660,7 @@ int cachefiles_od_failure(struct cachefiles_od_object *object, unsigned long fir
 void cachefiles_read_req_end(struct cachefiles_req *req, int error);
 
 /* ondemand_fill.c */
+void cachefiles_fill_forget_parts(struct cachefiles_od_object *object);
 ssize_t cachefiles_fill(struct cachefiles_od_object *object, loff_t pos, struct iov_iter *from);
 
 /* ondemand_names.c */

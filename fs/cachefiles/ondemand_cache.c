@@ -265,8 +265,9 @@ static int cachefiles_ondemand_check_root(const struct path *root)
 		lack = "extended attributes";
 	else if (!sb->s_op->statfs || !sb->s_op->sync_fs)
 		lack = "statfs and sync";
-	else if (sb->s_blocksize > PAGE_SIZE)
-		lack = "blocks no larger than a page";
+	/* A larger one is no hole as soon as one of its granules has been filled. */
+	else if (sb->s_blocksize > CACHEFILES_GRANULE_SIZE)
+		lack = "blocks of 4 KiB at most";
 	/* After a power cut what they were before would be part of the map. */
 	else if (!strcmp(sb->s_type->name, "ext2"))
 		lack = "blocks that are written before a file has them";

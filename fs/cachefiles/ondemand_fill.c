@@ -3,7 +3,7 @@
  * Filling the cache file with what the daemon writes, from any task, at any
  * time, in pieces of any size.
  *
- * A granule is marked present when all its bytes have been written, and is
+ * A granule is written, and marked present, when there are all its bytes, and is
  * never written again: a filled byte does not change under a reader.
  */
 #include <linux/slab.h>
@@ -18,16 +18,37 @@
  */
 #define CACHEFILES_FILL_CHUNK	SZ_128K
 
-static ssize_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t pos, void *buf,
-				    size_t len)
+/* The cache's file system does not take it. */
+static void cachefiles_fill_refused(struct cachefiles_od_object *object, int error)
 {
-	ssize_t ret = cachefiles_inject_write_error();
+	/* The task is being killed, and nothing is wrong with the disk. */
+	if (error == -EINTR)
+		return;
+	cachefiles_od_trouble(object, CACHEFILES_OD_FILL_ERRORS, error);
+	cachefiles_od_complain(object, CACHEFILES_OD_NOT_FILLED, error);
+}
 
-	if (!ret) {
-		scoped_with_creds(cachefiles_od(object)->cred)
-			ret = kernel_write(object->file, buf, len, &pos);
+/* Write to the cache file; how much has been, and if that is not all @error says why. */
+static size_t cachefiles_fill_file(struct cachefiles_od_object *object, loff_t pos,
+				   const void *buf, size_t len, int *error)
+{
+	size_t done = 0;
+
+	while (done < len) {
+		ssize_t ret = cachefiles_inject_write_error();
+
+		if (!ret) {
+			scoped_with_creds(cachefiles_od(object)->cred)
+				ret = kernel_write(object->file, buf + done, len - done, &pos);
+		}
+		if (ret <= 0) {
+			*error = ret ?: -EIO;
+			cachefiles_fill_refused(object, *error);
+			break;
+		}
+		done += ret;
 	}
-	return ret ?: -EIO;
+	return done;
 }
 
 /* Get the memory to note parts of granules. */
@@ -38,22 +59,35 @@ static bool cachefiles_fill_has_slots(struct cachefiles_od_object *object)
 	return object->partial;
 }
 
-/*
- * Note that part of a granule has been written.  One extent per granule is kept:
- * a piece that does not touch it takes its place, and what was forgotten has to
- * be written again.
- *
- * Return: whether the granule, of @size bytes, is complete.
+/**
+ * cachefiles_fill_forget_parts - give up the granules that are unfinished
+ * @object: the object, whose fill_mutex is held or which nobody has any more
  */
-static bool cachefiles_fill_partial(struct cachefiles_od_object *object, unsigned long granule,
-				    unsigned int start, unsigned int end, unsigned int size)
+void cachefiles_fill_forget_parts(struct cachefiles_od_object *object)
 {
-	struct cachefiles_partial *slot, *slots;
+	unsigned int i;
 
-	/* Only if the file system has cut a write short are there none yet. */
-	if (!cachefiles_fill_has_slots(object))
-		return false;
-	slots = object->partial;
+	for (i = 0; object->partial && i < CACHEFILES_NR_PARTIAL; i++)
+		kfree(object->partial[i].data);
+	kfree(object->partial);
+	object->partial = NULL;
+}
+
+/*
+ * Take a part of a granule of @size bytes.  It stays in memory until there is all:
+ * no map has it, and so nothing would find out that the cache's file system has
+ * dropped it.  One extent per granule is kept: a piece that does not touch it takes
+ * its place, and what was forgotten has to be written again.
+ *
+ * Return: how many bytes have been taken, or an error.
+ */
+static ssize_t cachefiles_fill_part(struct cachefiles_od_object *object, unsigned long granule,
+				    unsigned int start, unsigned int end, unsigned int size,
+				    const void *buf, struct list_head *ended)
+{
+	struct cachefiles_partial *slot, *slots = object->partial;
+	int error;
+
 	for (slot = slots; slot < slots + CACHEFILES_NR_PARTIAL; slot++)
 		if (slot->end && slot->granule == granule)
 			break;
@@ -61,40 +95,55 @@ static bool cachefiles_fill_partial(struct cachefiles_od_object *object, unsigne
 		slot = &slots[object->next_partial++ % CACHEFILES_NR_PARTIAL];
 		slot->end = 0;
 	}
-	if (slot->end && start <= slot->end && end >= slot->start) {
-		start = min(start, slot->start);
-		end = max(end, slot->end);
-	}
+	if (!slot->data)
+		slot->data = kmalloc(CACHEFILES_GRANULE_SIZE, GFP_KERNEL);
+	if (!slot->data)
+		return -ENOMEM;
+	memcpy(slot->data + start, buf, end - start);
 	slot->granule = granule;
-	slot->start = start;
-	slot->end = end;
-	if (start || end < size)
-		return false;
+	if (slot->end && start <= slot->end && end >= slot->start) {
+		slot->start = min(start, slot->start);
+		slot->end = max(end, slot->end);
+	} else {
+		slot->start = start;
+		slot->end = end;
+	}
+	if (slot->start || slot->end < size)
+		return end - start;
+	/* Whoever writes any of it again has all of it tried again. */
+	if (cachefiles_fill_file(object, (loff_t)granule << CACHEFILES_GRANULE_SHIFT,
+				 slot->data, size, &error) < size)
+		return error;
 	slot->end = 0;
-	return true;
+	kfree(slot->data);
+	slot->data = NULL;
+	cachefiles_fetch_filled(object, granule, granule, NULL, ended);
+	return end - start;
 }
 
-/* These bytes of missing granules have been written, from @buf. */
-static void cachefiles_fill_mark(struct cachefiles_od_object *object, loff_t pos, const void *buf,
-				 size_t len, struct list_head *ended)
+/* Take bytes of missing granules, all of one granule or all in whole ones. */
+static ssize_t cachefiles_fill_missing(struct cachefiles_od_object *object, loff_t pos,
+				       const void *buf, size_t len, struct list_head *ended)
 {
-	loff_t begin = pos, end = pos + len;
+	unsigned long granule = cachefiles_granule(pos);
+	loff_t start = (loff_t)granule << CACHEFILES_GRANULE_SHIFT;
+	unsigned int size = min_t(u64, CACHEFILES_GRANULE_SIZE, object->size - start);
+	size_t done;
+	int error;
 
-	while (pos < end) {
-		unsigned long granule = cachefiles_granule(pos), last = granule;
-		loff_t start = (loff_t)granule << CACHEFILES_GRANULE_SHIFT;
-		unsigned int size = min_t(u64, CACHEFILES_GRANULE_SIZE, object->size - start);
-
-		if (pos == start && end - start >= size) {
-			last = end == object->size ? cachefiles_granule(end - 1) :
-						     cachefiles_granule(end) - 1;
-			cachefiles_fetch_filled(object, granule, last, buf + (pos - begin), ended);
-		} else if (cachefiles_fill_partial(object, granule, pos - start,
-						   min_t(u64, end - start, size), size)) {
-			cachefiles_fetch_filled(object, granule, granule, NULL, ended);
-		}
-		pos = (loff_t)(last + 1) << CACHEFILES_GRANULE_SHIFT;
-	}
+	if (pos != start || len < size)
+		return cachefiles_fill_part(object, granule, pos - start,
+					    min_t(u64, pos - start + len, size), size, buf, ended);
+	if (pos + len != object->size)
+		len = round_down(len, CACHEFILES_GRANULE_SIZE);
+	done = cachefiles_fill_file(object, pos, buf, len, &error);
+	/* Of a granule that is not all there nothing counts. */
+	if (done < len)
+		done = round_down(done, CACHEFILES_GRANULE_SIZE);
+	if (!done)
+		return error;
+	cachefiles_fetch_filled(object, granule, cachefiles_granule(pos + done - 1), buf, ended);
+	return done;
 }
 
 /* Whether this begins or ends inside a granule. */
@@ -133,16 +182,6 @@ static size_t cachefiles_fill_next(loff_t pos, size_t left)
 	return CACHEFILES_FILL_CHUNK - pos % CACHEFILES_GRANULE_SIZE;
 }
 
-/* The cache's file system does not take it. */
-static void cachefiles_fill_refused(struct cachefiles_od_object *object, int error)
-{
-	/* The task is being killed, and nothing is wrong with the disk. */
-	if (error == -EINTR)
-		return;
-	cachefiles_od_trouble(object, CACHEFILES_OD_FILL_ERRORS, error);
-	cachefiles_od_complain(object, CACHEFILES_OD_NOT_FILLED, error);
-}
-
 /* Write what is missing of @buf; how much of it is present or written now. */
 static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t pos, void *buf,
 				     size_t len, struct list_head *ended)
@@ -170,16 +209,16 @@ static ssize_t cachefiles_fill_chunk(struct cachefiles_od_object *object, loff_t
 		ssize_t n = cachefiles_fill_run(object, pos + done, len - done, &present);
 
 		if (!present) {
-			n = cachefiles_fill_file(object, pos + done, buf + done, n);
+			n = cachefiles_fill_missing(object, pos + done, buf + done, n, ended);
 			if (n < 0) {
-				cachefiles_fill_refused(object, n);
 				ret = n;
 				break;
 			}
-			cachefiles_fill_mark(object, pos + done, buf + done, n, ended);
 		}
 		done += n;
 	}
+	if (object->full)
+		cachefiles_fill_forget_parts(object);
 	if (!done)
 		return ret;
 	cachefiles_store_flush_soon(object, READ_ONCE(object->full) ? 0 : CACHEFILES_FLUSH_DELAY);

@@ -232,6 +232,6 @@ void cachefiles_od_object_put(struct cachefiles_od_object *object)
 	cachefiles_map_destroy(&object->map);
 	cachefiles_req_discard(object->full_req);
 	cachefiles_od_volume_put(object->volume);
-	kfree(object->partial);
+	cachefiles_fill_forget_parts(object);
 	kfree(object);
 }
