@@ -12,21 +12,25 @@
 
 /*
  * Is there a block of zeros in what has been read?  It may be one that the file
- * system has lost; a look at its first bytes is cheaper than asking for holes.
+ * system has lost; a look at the first bytes that were read of each is cheaper than
+ * asking for holes.
  */
-static bool cachefiles_blob_has_zeros(struct cachefiles_od_object *object,
+static bool cachefiles_blob_has_zeros(struct cachefiles_od_object *object, loff_t pos,
 				      const struct iov_iter *to, size_t len)
 {
 	size_t block = min(i_blocksize(file_inode(object->file)), CACHEFILES_GRANULE_SIZE);
 	struct iov_iter read = *to;
-	u64 word;
+	size_t step;
 
 	read.data_source = ITER_SOURCE;
 	iov_iter_truncate(&read, len);
-	while (copy_from_iter(&word, sizeof(word), &read) == sizeof(word)) {
-		if (!word)
+	for (; iov_iter_count(&read); pos += step) {
+		u64 word = 0;
+
+		step = min(block - (pos & (block - 1)), iov_iter_count(&read));
+		if (!copy_from_iter(&word, min(sizeof(word), step), &read) || !word)
 			return true;
-		iov_iter_advance(&read, min(iov_iter_count(&read), block - sizeof(word)));
+		iov_iter_advance(&read, step - min(sizeof(word), step));
 	}
 	return false;
 }
@@ -70,9 +74,9 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 		done += ret;
 	}
 	ret = -EIO;
-	if (cachefiles_store_suspect(object, trust) ||
-	    (!trust.complete && cachefiles_blob_has_zeros(object, &begin, len) &&
-	     cachefiles_store_lacks(object, trust, pos, len)))
+	if ((!trust.complete && cachefiles_blob_has_zeros(object, pos, &begin, len) &&
+	     cachefiles_store_lacks(object, trust, pos, len)) ||
+	    cachefiles_store_suspect(object, trust))
 		goto failed;
 	if (pad) {
 		iov_iter_reexpand(to, pad);
@@ -128,11 +132,12 @@ static void cachefiles_direct_again(struct work_struct *work)
 }
 
 /* Is what has been read past the page cache to be read once more? */
-static bool cachefiles_direct_doubts(struct cachefiles_od_object *object,
+static bool cachefiles_direct_doubts(struct cachefiles_od_object *object, loff_t pos,
 				     const struct iov_iter *to, struct cachefiles_trust trust)
 {
-	return cachefiles_store_suspect(object, trust) ||
-		(!trust.complete && cachefiles_blob_has_zeros(object, to, iov_iter_count(to)));
+	return (!trust.complete &&
+		cachefiles_blob_has_zeros(object, pos, to, iov_iter_count(to))) ||
+		cachefiles_store_suspect(object, trust);
 }
 
 static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
@@ -142,7 +147,7 @@ static void cachefiles_direct_complete(struct kiocb *kiocb, long ret)
 
 	/* This may be an interrupt; an error is told from where it may be said. */
 	if (ret != iov_iter_count(&op->iter) ||
-	    cachefiles_direct_doubts(op->object, &op->iter, op->trust)) {
+	    cachefiles_direct_doubts(op->object, iocb->ki_pos, &op->iter, op->trust)) {
 		INIT_WORK(&op->work, cachefiles_direct_again);
 		queue_work(cachefiles_ondemand_wq, &op->work);
 		return;
@@ -183,7 +188,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 		return ret;
 	}
 	kfree(op);
-	if (ret == iov_iter_count(to) && !cachefiles_direct_doubts(object, to, trust))
+	if (ret == iov_iter_count(to) && !cachefiles_direct_doubts(object, iocb->ki_pos, to, trust))
 		return ret;
 	return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
 }

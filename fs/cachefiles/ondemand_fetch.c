@@ -205,7 +205,9 @@ void cachefiles_fetch_lost(struct cachefiles_od_object *object, unsigned long in
 {
 	guard(spinlock)(&object->lock);
 	cachefiles_map_restrict_chunk(&object->map, index, buf);
-	object->full = cachefiles_map_full(&object->map);
+	WRITE_ONCE(object->full, cachefiles_map_full(&object->map));
+	/* Who sees the map as it is now sees this: cachefiles_store_suspect(). */
+	smp_store_release(&object->nr_lost, object->nr_lost + 1);
 }
 
 /**

@@ -52,14 +52,16 @@ static void cachefiles_store_collect(struct cachefiles_od_object *object,
 	}
 }
 
-/* The next hole of the cache file or, by @whence, the end of one; at most @end. */
+/*
+ * The next hole of the cache file or, by @whence, the end of one; at most @end, or
+ * an error.
+ */
 static loff_t cachefiles_store_seek(struct cachefiles_od_object *object, loff_t pos, loff_t end,
 				    int whence)
 {
 	/* It moves the position of the file, which nobody uses. */
 	guard(mutex)(&object->seek_mutex);
-	pos = vfs_llseek(object->file, pos, whence);
-	return pos < 0 || pos > end ? end : pos;
+	return min(vfs_llseek(object->file, pos, whence), end);
 }
 
 /* What the map on disk says of a chunk. */
@@ -106,15 +108,22 @@ static bool cachefiles_store_chunk_lacks(struct cachefiles_od_object *object, lo
 					 loff_t end, __le64 *buf)
 {
 	bool read = false;
+	loff_t data;
 
-	while ((pos = cachefiles_store_seek(object, pos, end, SEEK_HOLE)) < end) {
-		loff_t data = cachefiles_store_seek(object, pos, end, SEEK_DATA);
+	for (; pos < end; pos = data) {
+		loff_t hole = cachefiles_store_seek(object, pos, end, SEEK_HOLE);
 
-		if (data > pos &&
-		    cachefiles_store_any_unsafe(object, cachefiles_granule(pos),
+		data = hole < 0 ? hole : cachefiles_store_seek(object, hole, end, SEEK_DATA);
+		/* What can't be found out may all be a hole. */
+		if (hole < 0)
+			hole = pos;
+		if (data < 0)
+			data = end;
+		if (data > hole &&
+		    cachefiles_store_any_unsafe(object, cachefiles_granule(hole),
 						cachefiles_granule(data - 1), buf, &read))
 			return true;
-		pos = data;
+		cond_resched();
 	}
 	return false;
 }
@@ -171,7 +180,12 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 			break;
 		ret = cachefiles_inject_write_error() ?:
 			vfs_fsync_range(object->file, 0, cachefiles_data_end(object->size) - 1, 1);
-		if (!ret && cachefiles_store_flushed_holes(object, flush))
+		/*
+		 * An error may have been told to another user of the file, or be none
+		 * that is told: some file systems that are read-only sync nothing.
+		 */
+		if (!ret && (cachefiles_store_has_failed(object) ||
+			     cachefiles_store_flushed_holes(object, flush)))
 			ret = -EIO;
 		if (ret) {
 			cachefiles_store_mark_dirty(object, flush);
@@ -218,6 +232,8 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
 	void *entry;
 
 	lockdep_assert_held(&object->fill_mutex);
+	/* If the file system has not told it: all that is not safe will be gone. */
+	file_check_and_advance_wb_err(object->file);
 	cachefiles_od_trouble(object, CACHEFILES_OD_LOST, error);
 	pr_err_ratelimited("writing back %s/%s failed (%d): what was not safe is missing again\n",
 			   object->volume->key, object->key, error);
@@ -225,10 +241,6 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
 		cachefiles_store_read_chunk(object, index, buf);
 		cachefiles_fetch_lost(object, index, buf);
 	}
-	if (object->partial)
-		memset(object->partial, 0, CACHEFILES_NR_PARTIAL * sizeof(*object->partial));
-	/* Reads that are under way may have seen what is there no more; see there. */
-	smp_store_release(&object->nr_lost, object->nr_lost + 1);
 	/*
 	 * Reads may go on, up to the next error after those that the flush heard
 	 * of: those that find the map as it is now, see cachefiles_store_trust().
@@ -250,9 +262,9 @@ struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *obje
 
 	/* Pairs with the release in cachefiles_store_flush(). */
 	trust.complete = smp_load_acquire(&object->stored_full);
-	/* Pairs with the second release in cachefiles_store_lost(): the map is asked later. */
+	/* Pairs with the release in cachefiles_store_lost(): the map is asked later. */
 	trust.wb_err = smp_load_acquire(&object->wb_err);
-	/* Pairs with the first release there. */
+	/* Pairs with the release in cachefiles_fetch_lost(). */
 	trust.nr_lost = smp_load_acquire(&object->nr_lost);
 	return trust;
 }
@@ -264,7 +276,8 @@ struct cachefiles_trust cachefiles_store_trust(struct cachefiles_od_object *obje
  *
  * Between the failure of a writeback and the flush that hears of it, a page may
  * be dropped and be read back as zeros, while the map still has it.  The flush
- * may come, and be done, while the read is under way.
+ * may come, and be done, while the read is under way.  To be asked last of all:
+ * what cachefiles_store_lacks() has found may have been the map after that.
  *
  * Context: any.
  * Return: true if what was read of the cache file is not to be trusted; the flush
@@ -302,8 +315,12 @@ bool cachefiles_store_lacks(struct cachefiles_od_object *object, struct cachefil
 	__le64 *buf __free(kfree) = kmalloc(CACHEFILES_MAP_CHUNK_BYTES, GFP_NOFS | __GFP_NOFAIL);
 
 	for (; pos < end; pos = next) {
+		bool lacks;
+
 		next = min_t(u64, end, round_up(pos + 1, CACHEFILES_CHUNK_SPAN));
-		if (cachefiles_store_chunk_lacks(object, pos, next, buf)) {
+		scoped_with_creds(cachefiles_od(object)->cred)
+			lacks = cachefiles_store_chunk_lacks(object, pos, next, buf);
+		if (lacks) {
 			/* Even if the map was thought to be on disk. */
 			xa_set_mark(&object->map.chunks, div64_u64(pos, CACHEFILES_CHUNK_SPAN),
 				    CACHEFILES_MAP_DIRTY);

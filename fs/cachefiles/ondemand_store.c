@@ -320,7 +320,9 @@ static int cachefiles_store_find_file(struct cachefiles_od_object *object, bool 
 	dput(path.dentry);
 	lockdep_set_subclass(&file_inode(file)->i_rwsem, CACHEFILES_OD_FILE_SUBCLASS);
 	object->file = file;
-	object->wb_err = filemap_sample_wb_err(file->f_mapping);
+	/* What went wrong before is of no consequence: what the map on disk has is safe. */
+	file_check_and_advance_wb_err(file);
+	object->wb_err = file->f_wb_err;
 	ret = cachefiles_store_read_record(object);
 	if (ret) {
 		cachefiles_store_close(object);
