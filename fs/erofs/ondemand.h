@@ -121,6 +121,58 @@ static inline bool erofs_ondemand_too_large(const struct inode *inode)
 	return inode->i_size > round_down(MAX_LFS_FILESIZE, PAGE_SIZE);
 }
 
+/*
+ * Reclaim must not wait for a page that waits for the daemon: whoever is in it may
+ * be the daemon.  An inode that has pages stays until these are gone, though nobody
+ * could find it any more by a name.
+ */
+static inline int erofs_ondemand_drop_inode(struct inode *inode)
+{
+	return inode_unhashed(inode) ||
+		(!inode->i_nlink && !erofs_is_ondemand(EROFS_I_SB(inode)));
+}
+
+/* Those with the page cache of several mounts are in no superblock of ours. */
+static inline void erofs_ondemand_mark_shared(struct inode *inode, struct inode *shared)
+{
+	if (erofs_is_ondemand(EROFS_I_SB(inode)))
+		set_bit(EROFS_I_ONDEMAND_BIT, &EROFS_I(shared)->flags);
+}
+
+/* Nobody has it any more: it keeps no pages but those that are being read. */
+static inline void erofs_ondemand_empty_shared(struct inode *shared)
+{
+	if (test_bit(EROFS_I_ONDEMAND_BIT, &EROFS_I(shared)->flags) &&
+	    list_empty_careful(&EROFS_I(shared)->ishare_list))
+		invalidate_mapping_pages(shared->i_mapping, 0, -1);
+}
+
+static inline int erofs_ondemand_drop_shared(struct inode *inode)
+{
+	return inode_unhashed(inode) || mapping_empty(inode->i_mapping) ||
+		!test_bit(EROFS_I_ONDEMAND_BIT, &EROFS_I(inode)->flags);
+}
+
+/*
+ * Lock a folio of compressed data that @pcl has found in the cache.  If it is being
+ * read for something else it is not waited for, as no signal ends that, but read
+ * once more, to somewhere else.  The reference to its own is the folio's.
+ */
+static inline bool erofs_ondemand_lock_cached(const struct inode *inode, struct folio *folio,
+					      const void *pcl)
+{
+	if (erofs_is_ondemand(EROFS_I_SB(inode)) && READ_ONCE(folio->private) != pcl)
+		return folio_trylock(folio);
+	folio_lock(folio);
+	return true;
+}
+
+/* Has this been compressed data, of a read that failed?  Then it is no metadata. */
+static inline bool erofs_ondemand_is_data(const struct folio *folio)
+{
+	return folio_test_private(folio) && erofs_is_ondemand(EROFS_I_SB(folio->mapping->host));
+}
+
 /* What is locked can't be waited for: fragments are in no fragments. */
 static inline bool erofs_ondemand_is_folio_of(const struct folio *folio, const struct inode *inode)
 {
@@ -225,6 +277,29 @@ static inline bool erofs_ondemand_too_large(const struct inode *inode)
 }
 
 static inline bool erofs_ondemand_is_folio_of(const struct folio *folio, const struct inode *inode)
+{
+	return false;
+}
+
+#define erofs_ondemand_drop_inode	NULL
+#define erofs_ondemand_drop_shared	inode_just_drop
+
+static inline void erofs_ondemand_mark_shared(struct inode *inode, struct inode *shared)
+{
+}
+
+static inline void erofs_ondemand_empty_shared(struct inode *shared)
+{
+}
+
+static inline bool erofs_ondemand_lock_cached(const struct inode *inode, struct folio *folio,
+					      const void *pcl)
+{
+	folio_lock(folio);
+	return true;
+}
+
+static inline bool erofs_ondemand_is_data(const struct folio *folio)
 {
 	return false;
 }
