@@ -77,6 +77,7 @@ int __printf(2, 3) cf_cmd(int dev, const char *fmt, ...);
 int cf_bind(struct cf_env *env, const char *how);
 __u64 cf_now_ms(void);
 int cf_rounds(int usual, int many);
+int cf_drop(const char *what);
 int cf_drop_caches(void);
 int cf_count_fds(void);
 
@@ -114,5 +115,6 @@ int cf_read_start(struct cf_env *env, struct cf_task *t, const char *name,
 		  __u64 off, size_t len);
 long cf_read(struct cf_env *env, const char *name, __u64 off, size_t len,
 	     void *buf);
+int cf_reclaim_start(struct cf_task *t);
 
 #endif /* CACHEFILES_SELFTEST_COMMON_H */

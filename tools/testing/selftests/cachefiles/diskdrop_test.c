@@ -4,6 +4,7 @@
  * left for who asks later: what was filled reads as zeros.  Nobody gets these, and
  * the map does not say that it is there.
  */
+#include <fcntl.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -18,6 +19,29 @@ FIXTURE(diskdrop)
 	struct disk_scene s;
 };
 
+/* What is read begins with a block of the cache's file system, or inside of one. */
+FIXTURE_VARIANT(diskdrop)
+{
+	unsigned int blkbits;
+	unsigned int shift;
+};
+
+FIXTURE_VARIANT_ADD(diskdrop, blocks_4k) { 12, 0 };
+FIXTURE_VARIANT_ADD(diskdrop, blocks_512) { 9, 512 };
+
+static int make_image(struct disk_scene *s, unsigned int blkbits, unsigned int shift)
+{
+	struct img *img = &s->img[0];
+	int ret = img_begin(img, blkbits);
+
+	if (ret)
+		return ret;
+	img->data_pos += shift;
+	img_add(img, DS_FILE);
+	img_end(img);
+	return 0;
+}
+
 /* The block bitmaps are on the disk, and are read when they are needed. */
 FIXTURE_SETUP(diskdrop)
 {
@@ -29,6 +53,7 @@ FIXTURE_SETUP(diskdrop)
 	ASSERT_EQ(0, ret);
 	if (s->disk.xfs)
 		SKIP(return, "xfs remembers the error");
+	ASSERT_EQ(0, make_image(s, variant->blkbits, variant->shift));
 	/* All that has to be made before the file can be filled. */
 	ASSERT_EQ(0, ds_bind(s));
 	ASSERT_EQ(0, ds_mount(s, 0));
@@ -45,13 +70,13 @@ FIXTURE_TEARDOWN(diskdrop)
 	ds_fini(&self->s);
 }
 
-/* Fill something, and have it dropped: 0 if it is not in the cache file any more. */
-static int fill_and_drop(struct disk_scene *s)
+/* Have what is not written yet dropped: 0 if this is not in the cache file any more. */
+static int drop(struct disk_scene *s, __u64 off)
 {
-	off_t pos = ds_pos(s, 0);
+	off_t pos = ds_pos(s, 0) + off;
 	int fd, ret;
 
-	ret = ds_read(s, 0, 0, PRESENT) ?: disk_bad(&s->disk, DISK_BAD_READS);
+	ret = disk_bad(&s->disk, DISK_BAD_READS);
 	if (ret)
 		return ret;
 	/* It may fail for all it has to write. */
@@ -64,6 +89,11 @@ static int fill_and_drop(struct disk_scene *s)
 	return ret ?: cf_drop_caches();
 }
 
+static int fill_and_drop(struct disk_scene *s)
+{
+	return ds_read(s, 0, 0, PRESENT) ?: drop(s, 0);
+}
+
 /* The disk works again, and so does the file system, once it is mounted anew. */
 static int recover(struct disk_scene *s)
 {
@@ -71,23 +101,66 @@ static int recover(struct disk_scene *s)
 	       disk_mount(&s->disk) ?: ds_bind(s) ?: ds_mount(s, 0);
 }
 
+/* 0 if there were the right bytes, or none, each time. */
+static int read_again_and_again(struct disk_scene *s)
+{
+	int ret, i;
+
+	for (i = 0; i < 3; i++) {
+		ret = ds_read(s, 0, 0, PRESENT);
+		if (ret && ret != -EIO)
+			return ret;
+		ret = cf_drop_caches();
+		if (ret)
+			return ret;
+	}
+	return 0;
+}
+
 TEST_F_TIMEOUT(diskdrop, read, 120)
 {
 	struct disk_scene *s = &self->s;
-	int ret, i;
 
 	ASSERT_EQ(0, fill_and_drop(s));
-	for (i = 0; i < 3; i++) {
-		ret = ds_read(s, 0, 0, PRESENT);
-		EXPECT_TRUE(ret == 0 || ret == -EIO) {
-			TH_LOG("read: %d", ret);
-		}
-		ASSERT_EQ(0, cf_drop_caches());
-	}
+	EXPECT_EQ(0, read_again_and_again(s));
 	ASSERT_EQ(0, recover(s));
 	EXPECT_EQ(0, ds_read(s, 0, 0, DS_FILE));
 	EXPECT_EQ(0, ds_remount(s, 0));
 	EXPECT_EQ(0, ds_is_complete(s, 0));
+}
+
+/* Of what is read only the end is gone, as if that alone had been dropped. */
+TEST_F_TIMEOUT(diskdrop, last_block, 120)
+{
+	__u64 last = PRESENT - (variant->shift ?: GRANULE);
+	struct disk_scene *s = &self->s;
+	int fd;
+
+	ASSERT_EQ(0, ds_read(s, 0, 0, PRESENT));
+	fd = ds_cachefile(s, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, fallocate(fd, FALLOC_FL_PUNCH_HOLE | FALLOC_FL_KEEP_SIZE,
+			       ds_pos(s, 0) + last, GRANULE));
+	close(fd);
+	ASSERT_EQ(0, cf_drop_caches());
+	EXPECT_EQ(0, read_again_and_again(s));
+	ASSERT_EQ(0, recover(s));
+	EXPECT_EQ(0, ds_read(s, 0, 0, DS_FILE));
+}
+
+/* It is dropped when the daemon has written half of it. */
+TEST_F_TIMEOUT(diskdrop, half_granule, 120)
+{
+	__u64 off = DS_HALF - variant->shift;
+	struct disk_scene *s = &self->s;
+
+	ASSERT_EQ(0, ds_fill(s, 0, off, GRANULE / 2));
+	ASSERT_EQ(0, drop(s, off));
+	ASSERT_EQ(0, disk_well(&s->disk));
+	ASSERT_EQ(0, ds_fill(s, 0, off + GRANULE / 2, GRANULE / 2));
+	EXPECT_EQ(0, ds_read(s, 0, off, GRANULE));
+	ASSERT_EQ(0, recover(s));
+	EXPECT_EQ(0, ds_read(s, 0, 0, DS_FILE));
 }
 
 /* Nobody reads it before the map is written. */

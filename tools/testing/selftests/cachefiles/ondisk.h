@@ -50,6 +50,7 @@ struct ondisk {
 #define INODE_SIZE		8	/* 4 bytes in the short form */
 #define INODE_BLOCK		16
 #define INODE_CHUNK_FORMAT	16
+#define INODE_NLINK		44	/* the long form only */
 
 #define CHUNK_BITS		0x1f
 #define CHUNK_INDEXES		0x20

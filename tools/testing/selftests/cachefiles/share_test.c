@@ -4,9 +4,11 @@
  * blobs the bytes come from.
  */
 #include <fcntl.h>
+#include <poll.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/xattr.h>
 
@@ -15,6 +17,7 @@
 #include "odserver.h"
 
 #define FILE_SIZE	(256 << 10)
+#define AWAY		(FILE_SIZE - GRANULE)	/* not asked for with the metadata */
 #define FINGERPRINT	0x1122334455667788ULL
 
 FIXTURE(share)
@@ -22,12 +25,69 @@ FIXTURE(share)
 	struct cf_env env;
 	struct img img[2];
 	struct od_server srv;
+	struct cf_task t;	/* of what must not wait for the daemon */
 };
+
+/* eventfds: the daemon may answer READs of data; it may not, and is asked. */
+static int may_answer, asked;
+static const char *asked_blob;
+
+static int fill_if_allowed(struct od_server *srv, struct od_object *o, __u64 off, __u64 len)
+{
+	struct pollfd pfd = { .fd = may_answer, .events = POLLIN };
+
+	if (off >= IMG_DATA_POS && !poll(&pfd, 1, 0)) {
+		asked_blob = o->blob->key;
+		eventfd_write(asked, 1);
+		poll(&pfd, 1, -1);
+	}
+	return od_fill(srv, o, off, len);
+}
+
+static const struct od_ops silent_at_times = {
+	.open	= od_open,
+	.fill	= fill_if_allowed,
+	.reply	= od_reply,
+};
+
+static int be_silent(void)
+{
+	eventfd_t value;
+
+	return eventfd_read(may_answer, &value) < 0 ? -errno : 0;
+}
+
+static int answer(void)
+{
+	return eventfd_write(may_answer, 1) < 0 ? -errno : 0;
+}
+
+/* The blob whose READ is not answered; none if the daemon is not asked. */
+static const char *wait_asked(void)
+{
+	struct pollfd pfd = { .fd = asked, .events = POLLIN };
+
+	return poll(&pfd, 1, WAIT_MS) == 1 ? asked_blob : "";
+}
+
+static long mount_image(struct cf_env *env, const char *name)
+{
+	return cf_mount(env, name, "fsid=%s,domain_id=d,inode_share", name);
+}
+
+static int look_up(struct cf_env *env, const char *name)
+{
+	char path[256], value[8];
+	ssize_t n;
+
+	snprintf(path, sizeof(path), "%s/%s", env->tmp, name);
+	n = getxattr(path, "user.fp", value, sizeof(value));
+	return n == sizeof(value) ? 0 : n < 0 ? -errno : -EMSGSIZE;
+}
 
 /* The common file is the first one of one image and the second of the other. */
 FIXTURE_SETUP(share)
 {
-	char path[256], value[8];
 	long ret;
 	int i;
 
@@ -42,23 +102,30 @@ FIXTURE_SETUP(share)
 			    FILE_SIZE, 42);
 	}
 	ASSERT_EQ(0, cf_bind(&self->env, "ondemand"));
+	may_answer = eventfd(1, EFD_CLOEXEC);
+	ASSERT_LE(0, may_answer);
+	asked = eventfd(0, EFD_CLOEXEC);
+	ASSERT_LE(0, asked);
 	od_init(&self->srv, self->env.dev);
+	self->srv.ops = &silent_at_times;
 	od_add(&self->srv, "a", self->img[0].data, self->img[0].size);
 	od_add(&self->srv, "b", self->img[1].data, self->img[1].size);
 	ASSERT_EQ(0, od_run(&self->srv, 1));
 
-	ret = cf_mount(&self->env, "a", "fsid=a,domain_id=d,inode_share");
+	ret = mount_image(&self->env, "a");
 	if (ret == -EINVAL || ret == -EOPNOTSUPP)
 		SKIP(return, "CONFIG_EROFS_FS_PAGE_CACHE_SHARE is off");
 	ASSERT_EQ(0, ret);
-	ASSERT_EQ(0, cf_mount(&self->env, "b",
-			      "fsid=b,domain_id=d,inode_share"));
-	snprintf(path, sizeof(path), "%s/b/f01", self->env.tmp);
-	ASSERT_EQ(8, getxattr(path, "user.fp", value, sizeof(value)));
+	ASSERT_EQ(0, mount_image(&self->env, "b"));
+	ASSERT_EQ(0, look_up(&self->env, "b/f01"));
 }
 
+/* Whoever waits for the daemon is to go before it does. */
 FIXTURE_TEARDOWN(share)
 {
+	answer();
+	if (self->t.pid)
+		cf_wait(&self->t, WAIT_MS);
 	cf_env_fini(&self->env);
 }
 
@@ -144,7 +211,6 @@ static long read_again_and_again(void *arg, struct cf_out *out)
 TEST_F_TIMEOUT(share, umount_under_reads, 300)
 {
 	int i, rounds = cf_rounds(40, 1000);
-	char path[256], value[8];
 	struct sharer *r;
 	struct cf_task t[2];
 
@@ -155,17 +221,104 @@ TEST_F_TIMEOUT(share, umount_under_reads, 300)
 	EXPECT_EQ(0, check(&self->env, self->img, "a/f00"));
 	for (i = 0; i < 2; i++)
 		ASSERT_EQ(0, cf_start(&t[i], read_again_and_again, r, 0));
-	snprintf(path, sizeof(path), "%s/b/f01", self->env.tmp);
 	for (i = 0; i < rounds; i++) {
 		ASSERT_EQ(0, cf_umount(&self->env, "b", 0));
-		ASSERT_EQ(0, cf_mount(&self->env, "b", "fsid=b,domain_id=d,inode_share"));
+		ASSERT_EQ(0, mount_image(&self->env, "b"));
 		/* The one that was looked up last is the first that is asked. */
-		ASSERT_EQ(8, getxattr(path, "user.fp", value, sizeof(value)));
+		ASSERT_EQ(0, look_up(&self->env, "b/f01"));
 		usleep(i % 8 * 1000);
 	}
 	__atomic_store_n(&r->stop, true, __ATOMIC_RELAXED);
 	for (i = 0; i < 2; i++)
 		EXPECT_LT(0, cf_wait(&t[i], WAIT_MS));
+}
+
+/* A reader that was killed has left READs behind, and nothing uses the inodes. */
+TEST_F_TIMEOUT(share, reclaim_after_kill, 120)
+{
+	struct cf_task reader;
+
+	ASSERT_EQ(0, be_silent());
+	ASSERT_EQ(0, cf_read_start(&self->env, &reader, "a/f00", AWAY, GRANULE));
+	ASSERT_STREQ("a", wait_asked());
+	ASSERT_EQ(-EOWNERDEAD, cf_kill(&reader));
+	ASSERT_EQ(0, cf_reclaim_start(&self->t));
+	EXPECT_EQ(0, cf_wait(&self->t, WAIT_MS));
+	EXPECT_EQ(0, answer());
+	EXPECT_EQ(0, check(&self->env, self->img, "a/f00"));
+	EXPECT_EQ(0, check(&self->env, self->img, "b/f01"));
+	EXPECT_EQ(0, cf_umount(&self->env, "a", 0));
+	EXPECT_EQ(0, cf_umount(&self->env, "b", 0));
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
+}
+
+/* Ask for pages, and wait for none. */
+static long ask_and_close(void *arg, struct cf_out *out)
+{
+	struct cf_env *env = arg;
+	char path[256];
+	int fd, ret;
+
+	snprintf(path, sizeof(path), "%s/a/f00", env->tmp);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	ret = posix_fadvise(fd, AWAY, GRANULE, POSIX_FADV_WILLNEED);
+	close(fd);
+	return -ret;
+}
+
+/* The same without a signal; and the mounts can go before there is an answer. */
+TEST_F_TIMEOUT(share, reclaim_after_close, 120)
+{
+	struct cf_task t;
+
+	ASSERT_EQ(0, be_silent());
+	ASSERT_EQ(0, cf_start(&t, ask_and_close, &self->env, 0));
+	ASSERT_EQ(0, cf_wait(&t, PROMPT_MS));
+	ASSERT_STREQ("a", wait_asked());
+	ASSERT_EQ(0, cf_reclaim_start(&self->t));
+	ASSERT_EQ(0, cf_wait(&self->t, WAIT_MS));
+	EXPECT_EQ(0, cf_umount(&self->env, "a", 0));
+	EXPECT_EQ(0, cf_umount(&self->env, "b", 0));
+	EXPECT_EQ(0, answer());
+	ASSERT_EQ(0, mount_image(&self->env, "a"));
+	ASSERT_EQ(0, mount_image(&self->env, "b"));
+	EXPECT_EQ(0, check(&self->env, self->img, "a/f00"));
+	EXPECT_EQ(0, check(&self->env, self->img, "b/f01"));
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
+}
+
+/*
+ * The pages are read through an inode of one mount, which goes first.  Then that
+ * of another mount is the last one, and goes with this mount.
+ */
+TEST_F_TIMEOUT(share, umount_with_other_silent, 120)
+{
+	struct cf_task reader;
+
+	ASSERT_EQ(0, cf_umount(&self->env, "b", 0));
+	ASSERT_EQ(0, look_up(&self->env, "a/f00"));
+	ASSERT_EQ(0, mount_image(&self->env, "b"));
+	ASSERT_EQ(0, look_up(&self->env, "b/f01"));
+	ASSERT_EQ(0, be_silent());
+	ASSERT_EQ(0, cf_read_start(&self->env, &reader, "a/f00", AWAY, GRANULE));
+	ASSERT_STREQ("b", wait_asked());
+	/* The reader has the file of "a" open. */
+	ASSERT_EQ(0, cf_reclaim_start(&self->t));
+	ASSERT_EQ(0, cf_wait(&self->t, WAIT_MS));
+	ASSERT_EQ(-EOWNERDEAD, cf_kill(&reader));
+	EXPECT_EQ(0, cf_umount(&self->env, "a", 0));
+	EXPECT_EQ(0, answer());
+	EXPECT_EQ(0, check(&self->env, self->img, "b/f01"));
+	EXPECT_EQ(0, cf_umount(&self->env, "b", 0));
+	EXPECT_EQ(0, od_stop(&self->srv)) {
+		TH_LOG("%s", self->srv.error);
+	}
 }
 
 int main(int argc, char **argv)
