@@ -233,7 +233,7 @@ static void cachefiles_store_lost(struct cachefiles_od_object *object, int error
 
 	lockdep_assert_held(&object->fill_mutex);
 	/* If the file system has not told it: all that is not safe will be gone. */
-	file_check_and_advance_wb_err(object->file);
+	error = file_check_and_advance_wb_err(object->file) ?: error;
 	cachefiles_od_trouble(object, CACHEFILES_OD_LOST, error);
 	pr_err_ratelimited("writing back %s/%s failed (%d): what was not safe is missing again\n",
 			   object->volume->key, object->key, error);

@@ -321,7 +321,7 @@ static int cachefiles_store_find_file(struct cachefiles_od_object *object, bool 
 	lockdep_set_subclass(&file_inode(file)->i_rwsem, CACHEFILES_OD_FILE_SUBCLASS);
 	object->file = file;
 	/* What went wrong before is of no consequence: what the map on disk has is safe. */
-	file_check_and_advance_wb_err(file);
+	errseq_check_and_advance(&file->f_mapping->wb_err, &file->f_wb_err);
 	object->wb_err = file->f_wb_err;
 	ret = cachefiles_store_read_record(object);
 	if (ret) {
