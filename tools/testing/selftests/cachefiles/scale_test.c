@@ -40,10 +40,10 @@ FIXTURE_VARIANT(scale)
 	int usual;	/* what takes long is done with NR if there is time */
 };
 
-FIXTURE_VARIANT_ADD(scale, answered) { ANSWERED, "ondemand", 2000 };
-FIXTURE_VARIANT_ADD(scale, restored) { RESTORED, "ondemand", 2000 };
-FIXTURE_VARIANT_ADD(scale, unmounted) { UNMOUNTED, "ondemand", 2000 };
-FIXTURE_VARIANT_ADD(scale, failed) { FAILED, "ondemand", 2000 };
+FIXTURE_VARIANT_ADD(scale, answered) { ANSWERED, "ondemand", 500 };
+FIXTURE_VARIANT_ADD(scale, restored) { RESTORED, "ondemand", 500 };
+FIXTURE_VARIANT_ADD(scale, unmounted) { UNMOUNTED, "ondemand", 500 };
+FIXTURE_VARIANT_ADD(scale, failed) { FAILED, "ondemand", 500 };
 FIXTURE_VARIANT_ADD(scale, parked) { PARKED, "ondemand park=600", NR };
 
 FIXTURE_SETUP(scale)
