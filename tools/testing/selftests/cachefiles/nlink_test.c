@@ -4,6 +4,9 @@
  * kept when nobody uses it, but its pages may wait for a daemon that does not
  * answer: reclaim does not wait for that.
  */
+#include <stdio.h>
+#include <sys/stat.h>
+
 #include "kselftest_harness.h"
 #include "ondisk.h"
 #include "scene.h"
@@ -25,6 +28,7 @@ FIXTURE_SETUP(nlink)
 	img = (struct ondisk) {
 		.data = (unsigned char *)s->img.data,
 		.size = s->img.size,
+		.room = s->img.size,
 	};
 	put32(&img, s->img.file[0].inode + INODE_NLINK, 0);
 	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
@@ -47,9 +51,14 @@ TEST_F_TIMEOUT(nlink, reclaim_after_kill, 120)
 {
 	struct scene *s = &self->s;
 	struct cf_task reader;
+	char path[256];
 	struct cf_msg m;
+	struct stat st;
 	int ret;
 
+	snprintf(path, sizeof(path), "%s/" SCENE_FILE, s->env.tmp);
+	ASSERT_EQ(0, stat(path, &st));
+	ASSERT_EQ(0, st.st_nlink);
 	ASSERT_EQ(0, scene_read_start(s, &reader, 0, GRANULE));
 	ASSERT_EQ(0, scene_expect_read(s, &m, 0));
 	ASSERT_EQ(-EOWNERDEAD, cf_kill(&reader));
