@@ -104,7 +104,8 @@ TEST_F_TIMEOUT(nomem_fill, first_piece, 300)
 		ASSERT_EQ(0, cf_expect(s->env.dev, &m, CACHEFILES_OP_CLOSE));
 		close(s->fd);
 	}
-	EXPECT_LT(3, nm->nr_faults);
+	/* The daemon's data, the slots for pieces, and what is kept of this one. */
+	EXPECT_LE(3, nm->nr_faults);
 }
 
 /* The last piece ends a read in the daemon's task, with what is on the disk. */
