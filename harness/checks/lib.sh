@@ -51,7 +51,7 @@ kselftest() {
 	tests=$("$harness/selftests") || return
 	say "kselftests: $name"
 	result "kselftest $name: the run ended" "$harness/vm" run --kernel debug --payload "$tests" \
-		--log "$log" --timeout 1800 --disk "cache:3G:$fs" "${vm_options[@]}" \
+		--log "$log" --timeout 2700 --disk "cache:3G:$fs" "${vm_options[@]}" \
 		--command "./run cachefiles ${*:3}" || bad=1
 	"$harness/tap" "$fs: " "$logs/$log.output" >&3 || bad=1
 	result "kselftest $name: the console is clean" "$harness/console-clean" "$logs/$log.console" || bad=1
