@@ -469,7 +469,8 @@ struct cachefiles_failure {
  * @stored_full: it was recorded as complete
  * @closed: @file has been closed for good
  * @wb_err: writeback errors of @file that have been dealt with
- * @nr_lost: how often what had been filled was lost
+ * @nr_lost: how often what had been filled was lost; changes with the map, so under
+ *	@lock too, and is read without either
  * @seek_mutex: one at a time asks @file for its holes
  * @partial: unfinished granules, or NULL
  * @next_partial: the slot to reuse next
