@@ -14,6 +14,7 @@
 #include "kselftest_harness.h"
 #include "odserver.h"
 #include "image.h"
+#include "mkfs.h"
 
 #define FILE_SIZE	(2 << 20)
 #define WRONG		0xee
@@ -127,8 +128,7 @@ static void split(struct parts *parts, const char *made, __u64 size, int run)
 
 FIXTURE_SETUP(adjacent)
 {
-	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
-	char path[300], cmd[1600];
+	char path[300];
 	struct parts *parts;
 	struct stat st;
 	char *made;
@@ -140,11 +140,7 @@ FIXTURE_SETUP(adjacent)
 	snprintf(path, sizeof(path), "%s/source/f", self->env.root);
 	self->content = malloc(FILE_SIZE);
 	ASSERT_EQ(0, make_file(path, self->content));
-	/* Its temporary files have to be on the file system of the image. */
-	snprintf(cmd, sizeof(cmd),
-		 "exec unshare -m sh -c 'mount --bind %s /tmp && %s %s /tmp/image /tmp/source >/dev/null 2>&1'",
-		 self->env.root, mkfs, variant->mkfs);
-	if (system(cmd) != 0)
+	if (mkfs_erofs(self->env.root, variant->mkfs, "image", "source"))
 		SKIP(return, "no mkfs.erofs that can make it");
 	snprintf(path, sizeof(path), "%s/image", self->env.root);
 	fd = open(path, O_RDONLY | O_CLOEXEC);

@@ -15,6 +15,7 @@
 #include <sys/stat.h>
 
 #include "kselftest_harness.h"
+#include "mkfs.h"
 #include "odserver.h"
 
 #define FILE_SIZE	(2 << 20)
@@ -55,8 +56,7 @@ static char *make_text(void)
 
 static int make_image(struct cf_env *env, const char *options, const char *text)
 {
-	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
-	char path[256], cmd[1024];
+	char path[256];
 	int fd, ret = 0;
 
 	snprintf(path, sizeof(path), "%s/source", env->root);
@@ -69,11 +69,7 @@ static int make_image(struct cf_env *env, const char *options, const char *text)
 	if (write(fd, text, FILE_SIZE) != FILE_SIZE)
 		ret = -EIO;
 	close(fd);
-	/* Its temporary files have to be on the file system of the image. */
-	snprintf(cmd, sizeof(cmd),
-		 "cd %s && exec unshare -m sh -c 'mount --bind . /tmp && %s %s /tmp/image /tmp/source >/tmp/log 2>&1'",
-		 env->root, mkfs, options);
-	return ret ?: system(cmd) ? -ENOEXEC : 0;
+	return ret ?: mkfs_erofs(env->root, options, "image", "source");
 }
 
 static const char *map_image(struct cf_env *env, __u64 *size)

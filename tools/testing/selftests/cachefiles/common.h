@@ -68,6 +68,7 @@ struct cf_task {
 };
 
 /* common.c: the environment and the device */
+const char *cf_cache_parent(void);
 void cf_require(void);
 int cf_env_init(struct cf_env *env);
 void cf_env_fini(struct cf_env *env);

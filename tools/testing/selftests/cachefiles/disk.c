@@ -4,7 +4,7 @@
  * of it work.  The file system on it is that of the tests' directory.
  */
 #include <fcntl.h>
-#include <stdarg.h>
+#include <glob.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -16,53 +16,13 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#include "blockdev.h"
 #include "disk.h"
 
-#define SECTOR		512
+#define DISK_SIZE	(320ULL << 20)	/* the smallest that mkfs.xfs makes */
 #define MAX_EXTENTS	64
-/* There is no udev to speak to, and dmsetup makes the nodes itself. */
-#define DMSETUP		"DM_DISABLE_UDEV=1 dmsetup "
-
-static int __printf(1, 2) shell(const char *fmt, ...)
-{
-	char cmd[1024];
-	va_list ap;
-
-	va_start(ap, fmt);
-	vsnprintf(cmd, sizeof(cmd), fmt, ap);
-	va_end(ap);
-	return system(cmd) ? -EIO : 0;
-}
-
-static int output(const char *cmd, char *buf, size_t len)
-{
-	FILE *f = popen(cmd, "r");
-	int ret;
-
-	if (!f)
-		return -errno;
-	ret = fgets(buf, len, f) ? 0 : -EIO;
-	buf[strcspn(buf, "\n")] = 0;
-	return pclose(f) ? -EIO : ret;
-}
-
-/* One line of the table: how this part of the disk works. */
-static void line(FILE *f, struct disk *d, __u64 begin, __u64 end,
-		 const char *how)
-{
-	unsigned long long at = begin, nr = end - begin;
-
-	if (!nr)
-		return;
-	if (!how)
-		fprintf(f, "%llu %llu linear %s %llu\n", at, nr, d->loop, at);
-	else if (!strcmp(how, DISK_SLOW_READS))
-		fprintf(f, "%llu %llu delay %s %llu %u %s %llu 0\n", at, nr,
-			d->loop, at, DISK_SLOW_MS, d->loop, at);
-	else	/* Up for 0 s, down for 1 s, and so on. */
-		fprintf(f, "%llu %llu flakey %s %llu 0 1 %s\n", at, nr, d->loop,
-			at, how);
-}
+/* A bad part has one that works before it, and one is behind them all. */
+#define MAX_PARTS	(2 * MAX_EXTENTS + 1)
 
 /* Some of the disk, in bytes. */
 struct part {
@@ -76,43 +36,56 @@ static int by_begin(const void *a, const void *b)
 	return x->begin < y->begin ? -1 : x->begin > y->begin;
 }
 
-/* @verb: create, or load for a device that there is. */
-static int table(struct disk *d, const char *verb, struct part *bad, int nr,
-		 const char *how)
+/* One line of the table: how this part of the disk works. */
+static int line(struct disk *d, struct dm_part *part, __u64 begin, __u64 end,
+		const char *how)
 {
-	char cmd[128];
-	__u64 at = 0;
-	FILE *f;
-	int i;
+	unsigned long long at = begin;
 
-	snprintf(cmd, sizeof(cmd), DMSETUP "%s %s", verb, d->name);
-	f = popen(cmd, "w");
-	if (!f)
-		return -errno;
+	if (begin == end)
+		return 0;
+	part->begin = begin;
+	part->len = end - begin;
+	if (!how) {
+		strcpy(part->type, "linear");
+		snprintf(part->params, sizeof(part->params), "%s %llu",
+			 d->loop, at);
+	} else if (!strcmp(how, DISK_SLOW_READS)) {
+		strcpy(part->type, "delay");
+		snprintf(part->params, sizeof(part->params),
+			 "%s %llu %u %s %llu 0", d->loop, at, DISK_SLOW_MS,
+			 d->loop, at);
+	} else {
+		/* Up for 0 s, down for 1 s, and so on. */
+		strcpy(part->type, "flakey");
+		snprintf(part->params, sizeof(part->params), "%s %llu 0 1 %s",
+			 d->loop, at, how);
+	}
+	return 1;
+}
+
+static int change(struct disk *d, struct part *bad, int nr, const char *how)
+{
+	struct dm_part part[MAX_PARTS] = {};
+	int i, lines = 0;
+	__u64 at = 0;
+
 	qsort(bad, nr, sizeof(*bad), by_begin);
 	for (i = 0; i < nr; i++) {
 		__u64 begin = bad[i].begin / SECTOR;
 		__u64 end = begin + bad[i].len / SECTOR;
 
-		line(f, d, at, begin, NULL);
-		line(f, d, begin, end, how);
+		lines += line(d, part + lines, at, begin, NULL);
+		lines += line(d, part + lines, begin, end, how);
 		at = end;
 	}
-	line(f, d, at, d->sectors, NULL);
-	return pclose(f) ? -EIO : 0;
-}
-
-/* Neither the file system nor its I/O under way is to know of it. */
-static int change(struct disk *d, struct part *bad, int nr, const char *how)
-{
-	return table(d, "load", bad, nr, how) ?:
-	       shell(DMSETUP "suspend --nolockfs --noflush %s", d->name) ?:
-	       shell(DMSETUP "resume --nolockfs --noflush %s", d->name);
+	lines += line(d, part + lines, at, DISK_SIZE / SECTOR, NULL);
+	return dm_load(d->name, part, lines) ?: dm_resume(d->name);
 }
 
 int disk_bad(struct disk *d, const char *how)
 {
-	struct part all = { .len = d->sectors * SECTOR };
+	struct part all = { .len = DISK_SIZE };
 
 	return change(d, &all, 1, how);
 }
@@ -161,7 +134,11 @@ int disk_bad_range(struct disk *d, int fd, __u64 off, __u64 len,
 
 int disk_mount(struct disk *d)
 {
-	if (mount(d->dev, d->dir, d->xfs ? "xfs" : "ext4", 0, d->options) < 0)
+	char options[80];
+
+	/* The file system of the test before is the same, and may not be gone yet. */
+	snprintf(options, sizeof(options), "%s%s", d->xfs ? "nouuid," : "", d->options);
+	if (mount(d->dev, d->dir, d->xfs ? "xfs" : "ext4", 0, options) < 0)
 		return -errno;
 	return 0;
 }
@@ -188,6 +165,80 @@ int disk_sync(struct disk *d)
 	return ret;
 }
 
+/* Where it is free of holes, one file is made the same as another. */
+static int copy(const char *from, const char *to)
+{
+	int in = open(from, O_RDONLY | O_CLOEXEC);
+	int out = open(to, O_CREAT | O_WRONLY | O_TRUNC | O_CLOEXEC, 0600);
+	off_t at = 0, end;
+	int ret = 0;
+
+	if (in < 0 || out < 0 || ftruncate(out, DISK_SIZE) < 0)
+		ret = -errno;
+	while (!ret) {
+		at = lseek(in, at, SEEK_DATA);
+		end = at < 0 ? at : lseek(in, at, SEEK_HOLE);
+		if (end < 0) {
+			if (errno != ENXIO)
+				ret = -errno;
+			break;
+		}
+		while (!ret && at < end) {
+			off_t same = at;
+
+			if (copy_file_range(in, &at, out, &same, end - at, 0) <= 0)
+				ret = -EIO;
+		}
+	}
+	if (in >= 0)
+		close(in);
+	if (out >= 0)
+		close(out);
+	return ret;
+}
+
+/* The file systems that the tests of one program have made are kept until its end. */
+static void model_name(char *name, size_t len, const char *dir, pid_t program,
+		       const char *options)
+{
+	snprintf(name, len, "%s/selftest-disk.%d.%s", dir, program, options);
+}
+
+static void __attribute__((destructor)) remove_models(void)
+{
+	char pattern[256];
+	glob_t found;
+	size_t i;
+
+	model_name(pattern, sizeof(pattern), cf_cache_parent(), getpid(), "*");
+	if (glob(pattern, 0, NULL, &found))
+		return;
+	for (i = 0; i < found.gl_pathc; i++)
+		unlink(found.gl_pathv[i]);
+	globfree(&found);
+}
+
+/* A file with the file system; the options are those of mke2fs. */
+static int make_fs(struct disk *d, const char *img, const char *ext4)
+{
+	const char *options = d->xfs ? "xfs" : ext4;
+	char model[256], new[160], cmd[512];
+
+	/* Each test is a child of its program. */
+	model_name(model, sizeof(model), cf_cache_parent(), getppid(), options);
+	if (access(model, R_OK) < 0) {
+		snprintf(new, sizeof(new), "%s/new", d->parent);
+		snprintf(cmd, sizeof(cmd),
+			 "exec >/dev/null 2>&1; truncate -s %llu %s && %s %s %s",
+			 DISK_SIZE, new,
+			 d->xfs ? "mkfs.xfs -q" : "mke2fs -q -F -t ext4",
+			 d->xfs ? "" : ext4, new);
+		if (system(cmd) || rename(new, model) < 0)
+			return -EOPNOTSUPP;
+	}
+	return copy(model, img);
+}
+
 /*
  * Make the disk, with these options for mke2fs and mount(2), and mount it; it
  * becomes the environment's cache directory.
@@ -196,8 +247,9 @@ int disk_sync(struct disk *d)
 int disk_make(struct disk *d, struct cf_env *env, const char *ext4,
 	      const char *options)
 {
-	char cmd[512], img[160];
+	char img[160];
 	struct statfs st;
+	int ret;
 
 	memset(d, 0, sizeof(*d));
 	if (statfs(env->root, &st) < 0)
@@ -209,19 +261,16 @@ int disk_make(struct disk *d, struct cf_env *env, const char *ext4,
 	snprintf(img, sizeof(img), "%s/img", env->root);
 	if (mkdir(d->dir, 0755) < 0)
 		return -errno;
-	/* The smallest that mkfs.xfs makes. */
-	snprintf(cmd, sizeof(cmd),
-		 "exec 2>/dev/null; truncate -s 320M %s && losetup -f --show %s",
-		 img, img);
-	if (output(cmd, d->loop, sizeof(d->loop)))
-		return -EOPNOTSUPP;
-	d->sectors = (320ULL << 20) / SECTOR;
+	ret = make_fs(d, img, ext4) ?:
+	      loop_attach(img, false, d->loop, sizeof(d->loop));
+	if (ret) {
+		*d->loop = 0;
+		return ret;
+	}
 	snprintf(d->name, sizeof(d->name), "cachefiles-%d", getpid());
-	snprintf(d->dev, sizeof(d->dev), "/dev/mapper/%s", d->name);
-	if (table(d, "create", NULL, 0, NULL) ||
-	    shell("%s %s %s >/dev/null", d->xfs ? "mkfs.xfs -q" : "mke2fs -q -t ext4",
-		  d->xfs ? "" : ext4, d->dev))
-		return -EOPNOTSUPP;
+	ret = dm_create(d->name, d->dev, sizeof(d->dev)) ?: disk_well(d);
+	if (ret)
+		return ret;
 	if (disk_mount(d))
 		return -EOPNOTSUPP;
 	snprintf(env->root, sizeof(env->root), "%s", d->dir);
@@ -236,9 +285,8 @@ void disk_fini(struct disk *d, struct cf_env *env)
 	if (*d->name) {
 		disk_well(d);
 		umount2(d->dir, MNT_DETACH);
-		/* They go when nobody uses them any more. */
-		shell(DMSETUP "remove --deferred %s", d->name);
+		dm_remove(d->name);
 	}
-	shell("losetup -d %s", d->loop);
+	loop_detach(d->loop);
 	snprintf(env->root, sizeof(env->root), "%s", d->parent);
 }

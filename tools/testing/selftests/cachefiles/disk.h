@@ -15,7 +15,6 @@ struct disk {
 	char	loop[32];
 	char	options[64];
 	bool	xfs;
-	__u64	sectors;
 };
 
 /* What a bad part of the disk does. */

@@ -16,6 +16,8 @@
 #include <sys/stat.h>
 
 #include "kselftest_harness.h"
+#include "blockdev.h"
+#include "mkfs.h"
 #include "odserver.h"
 #include "tree.h"
 
@@ -243,32 +245,25 @@ static int compare(struct cf_env *env, const char *source, unsigned int how)
 static int supported(struct cf_env *env, const char *path, const char *source,
 		     unsigned int how, long error)
 {
-	char cmd[600], loop[64] = "";
-	long ret = 0;
-	FILE *f;
+	char loop[64];
+	long ret;
 
-	snprintf(cmd, sizeof(cmd), "losetup -r -f --show %s", path);
-	f = popen(cmd, "r");
-	if (!f || !fgets(loop, sizeof(loop), f))
-		ret = -ENODEV;
-	if (!f || pclose(f) || ret)
-		return -ENODEV;
-	loop[strcspn(loop, "\n")] = 0;
+	ret = loop_attach(path, true, loop, sizeof(loop));
+	if (ret)
+		return ret;
 	ret = cf_mount_file(env, "m", loop);
 	if (!ret) {
 		ret = compare(env, source, how);
 		cf_umount(env, "m", 0);
 	}
-	snprintf(cmd, sizeof(cmd), "losetup -d %s", loop);
-	if (system(cmd))
+	if (loop_detach(loop))
 		return -ENODEV;
 	return ret == error ? 0 : ret ?: 1;
 }
 
 FIXTURE_SETUP(image)
 {
-	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
-	char path[256], blob[256], extra[320] = "", cmd[1600];
+	char path[256], blob[256], options[128], cmd[600];
 	int i;
 
 	ASSERT_EQ(0, cf_env_init(&self->env));
@@ -279,29 +274,25 @@ FIXTURE_SETUP(image)
 	snprintf(self->image, sizeof(self->image), "%s/image", self->env.root);
 	snprintf(blob, sizeof(blob), "%s/blob", self->env.root);
 	if (variant->device) {
-		snprintf(extra, sizeof(extra), "--blobdev=%s", blob);
 		ASSERT_EQ(0, close(creat(blob, 0600)));
 	}
-	/* Its temporary files have to be on the file system of the image. */
-	snprintf(cmd, sizeof(cmd),
-		 "exec unshare -m sh -c 'mount --bind %s /tmp && %s %s %s %s %s >%s/mkfs.log 2>&1'",
-		 self->env.root, mkfs, variant->mkfs, extra, self->image,
-		 self->source, self->env.root);
-	if (system(cmd) != 0) {
+	snprintf(options, sizeof(options), "%s%s", variant->mkfs,
+		 variant->device ? " --blobdev=blob" : "");
+	if (mkfs_erofs(self->env.root, options, "image", "source")) {
 		snprintf(cmd, sizeof(cmd),
 			 "sed 's/^/# /' %s/mkfs.log | grep '<E>'",
 			 self->env.root);
 		if (system(cmd) != 0)
 			ksft_print_msg("no reason is given\n");
 		snprintf(self->skip, sizeof(self->skip),
-			 "%s cannot make it: %s", mkfs, variant->mkfs);
+			 "%s cannot make it: %s", mkfs_erofs_name(), variant->mkfs);
 		return;
 	}
 	self->data = map_file(self->image, &self->size);
 	ASSERT_NE(NULL, self->data);
 	if (!has_features(self->data, variant->incompat)) {
 		snprintf(self->skip, sizeof(self->skip),
-			 "%s does not know of it: %s", mkfs, variant->mkfs);
+			 "%s does not know of it: %s", mkfs_erofs_name(), variant->mkfs);
 		return;
 	}
 	if (variant->device) {

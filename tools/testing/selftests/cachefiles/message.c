@@ -12,8 +12,9 @@
 
 static int bad(const char *what, const struct cf_msg *m)
 {
-	ksft_print_msg("message %u, opcode %u, length %u: %s\n",
-		       m->id, m->op, m->len, what);
+	ksft_print_msg("message %u, opcode %u, length %u, object %u, READ of %llu+%llu: %s\n",
+		       m->id, m->op, m->len, m->object, (unsigned long long)m->off,
+		       (unsigned long long)m->size, what);
 	return -EPROTO;
 }
 

@@ -14,6 +14,7 @@
 #include <sys/stat.h>
 
 #include "image.h"
+#include "mkfs.h"
 #include "odfuzz.h"
 #include "tree.h"
 
@@ -216,18 +217,15 @@ static int add_tree_file(const char *path, const struct stat *st, int type, stru
 /* An image as mkfs.erofs makes it; none where it can't. */
 static int add_compressed(struct cf_env *env, const char *key, const char *opts, const char *mkfs)
 {
-	char source[160], path[160], cmd[600], *data;
+	char source[160], path[160], name[32], *data;
 	struct stat st;
 	__u64 room;
 
 	snprintf(source, sizeof(source), "%s/source", env->tmp);
-	snprintf(path, sizeof(path), "%s/%s.erofs", env->tmp, key);
-	/* It wants its temporary files on the file system of the image. */
-	snprintf(cmd, sizeof(cmd),
-		 "exec unshare -m sh -c 'mount --bind %s /tmp && exec %s %s %s %s' >/dev/null 2>&1",
-		 env->tmp, getenv("MKFS_EROFS") ?: "mkfs.erofs", mkfs, path, source);
-	if (system(cmd) != 0 || stat(path, &st) < 0) {
-		ksft_print_msg("no image %s: mkfs.erofs %s fails\n", key, mkfs);
+	snprintf(name, sizeof(name), "%s.erofs", key);
+	snprintf(path, sizeof(path), "%s/%s", env->tmp, name);
+	if (mkfs_erofs(env->tmp, mkfs, name, "source") || stat(path, &st) < 0) {
+		ksft_print_msg("no image %s: %s %s fails\n", key, mkfs_erofs_name(), mkfs);
 		return 0;
 	}
 	room = st.st_size + EXTRA_ROOM;

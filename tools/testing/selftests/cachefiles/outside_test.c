@@ -19,6 +19,7 @@
 
 #include "kselftest_harness.h"
 #include "image.h"
+#include "mkfs.h"
 #include "odserver.h"
 #include "outside.h"
 #include "visit.h"
@@ -216,8 +217,7 @@ static struct od_blob *serve(struct od_server *srv, const char *key,
 
 FIXTURE_SETUP(outside)
 {
-	const char *mkfs = getenv("MKFS_EROFS") ?: "mkfs.erofs";
-	char path[300], extra[320] = "", cmd[1600];
+	char path[300], options[128];
 	struct cf_env *env = &self->r.env;
 
 	ASSERT_EQ(0, cf_env_init(env));
@@ -225,14 +225,13 @@ FIXTURE_SETUP(outside)
 	ASSERT_EQ(0, make_tree(path, self->r.content));
 	snprintf(path, sizeof(path), "%s/blob.made", env->tmp);
 	if (variant->device) {
-		snprintf(extra, sizeof(extra), "--blobdev=%s", path);
 		ASSERT_EQ(0, close(creat(path, 0600)));
 	}
-	snprintf(cmd, sizeof(cmd),
-		 "exec unshare -m sh -c 'cd %s && mount --bind . /tmp && %s %s %s image.made source >/dev/null 2>&1'",
-		 env->tmp, mkfs, variant->mkfs, extra);
-	if (system(cmd) != 0)
-		SKIP(return, "%s cannot make it: %s", mkfs, variant->mkfs);
+	snprintf(options, sizeof(options), "%s%s", variant->mkfs,
+		 variant->device ? " --blobdev=blob.made" : "");
+	if (mkfs_erofs(env->tmp, options, "image.made", "source"))
+		SKIP(return, "%s cannot make it: %s", mkfs_erofs_name(),
+		     variant->mkfs);
 	if (variant->device)
 		ASSERT_EQ(0, ondisk_load(&self->r.made.blob, path, 0));
 	snprintf(path, sizeof(path), "%s/image.made", env->tmp);
@@ -240,7 +239,8 @@ FIXTURE_SETUP(outside)
 				 OUTSIDE_MORE));
 	if ((get32(&self->r.made.image, SB_INCOMPAT) & variant->incompat) !=
 	    variant->incompat)
-		SKIP(return, "%s does not know of it: %s", mkfs, variant->mkfs);
+		SKIP(return, "%s does not know of it: %s", mkfs_erofs_name(),
+		     variant->mkfs);
 
 	ASSERT_EQ(0, cf_bind(env, "ondemand"));
 	od_init(&self->r.srv, env->dev);
