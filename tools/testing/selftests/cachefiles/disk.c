@@ -165,7 +165,7 @@ int disk_sync(struct disk *d)
 	return ret;
 }
 
-/* Where it is free of holes, one file is made the same as another. */
+/* All of a file but its holes. */
 static int copy(const char *from, const char *to)
 {
 	int in = open(from, O_RDONLY | O_CLOEXEC);
