@@ -273,9 +273,8 @@ FIXTURE_SETUP(image)
 
 	snprintf(self->image, sizeof(self->image), "%s/image", self->env.root);
 	snprintf(blob, sizeof(blob), "%s/blob", self->env.root);
-	if (variant->device) {
+	if (variant->device)
 		ASSERT_EQ(0, close(creat(blob, 0600)));
-	}
 	snprintf(options, sizeof(options), "%s%s", variant->mkfs,
 		 variant->device ? " --blobdev=blob" : "");
 	if (mkfs_erofs(self->env.root, options, "image", "source")) {

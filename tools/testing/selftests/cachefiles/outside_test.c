@@ -224,9 +224,8 @@ FIXTURE_SETUP(outside)
 	snprintf(path, sizeof(path), "%s/source", env->tmp);
 	ASSERT_EQ(0, make_tree(path, self->r.content));
 	snprintf(path, sizeof(path), "%s/blob.made", env->tmp);
-	if (variant->device) {
+	if (variant->device)
 		ASSERT_EQ(0, close(creat(path, 0600)));
-	}
 	snprintf(options, sizeof(options), "%s%s", variant->mkfs,
 		 variant->device ? " --blobdev=blob.made" : "");
 	if (mkfs_erofs(env->tmp, options, "image.made", "source"))
