@@ -31,9 +31,12 @@
 /* This much above the stop limits is room for a fill. */
 #define ROOM_BYTES (4ull * MIB)
 
-/* What was freed may take a moment to be seen (as on xfs). */
+/*
+ * What was freed may take a while to be seen: xfs frees the blocks of a file in
+ * the background.  To remove more before that would be for nothing.
+ */
 #define SETTLE_MS 20
-#define SETTLE_TRIES 10
+#define SETTLE_TRIES 150
 
 /**
  * struct evictor - the thread and what others see of it
@@ -110,16 +113,24 @@ static bool look(struct round *round)
 	return space->flags & CACHEFILES_SPACE_CULL;
 }
 
-static bool enough(struct round *round)
+/* Wait for what was freed to be seen.  Return: is space still short? */
+static bool settle(struct round *round)
 {
 	static const struct timespec moment = { .tv_nsec = SETTLE_MS * 1000000L };
+	bool is_short;
 	int tries;
 
-	if (round->bytes_left || round->files_left)
-		return false;
-	for (tries = SETTLE_TRIES; look(round) && tries &&
+	for (tries = SETTLE_TRIES; (is_short = look(round)) && tries &&
 	     !atomic_load(&round->evictor->stopping); tries--)
 		nanosleep(&moment, NULL);
+	return is_short;
+}
+
+static bool enough(struct round *round)
+{
+	if (round->bytes_left || round->files_left)
+		return false;
+	settle(round);
 	return !round->bytes_left && !round->files_left;
 }
 
@@ -230,7 +241,7 @@ static bool evict(struct evictor *evictor, bool asked)
 		round.bytes_left = QUOTA_BYTES;
 	stats_add(&evictor->stats->evictions, 1);
 	cull_oldest(&round);
-	is_short = look(&round);
+	is_short = round.blobs ? settle(&round) : look(&round);
 	evictor->pause = is_short || !round.blobs ? clock_ms() + PAUSE_MS : 0;
 	report(&round, is_short);
 	atomic_store(&evictor->room, round.blobs || has_room(&round.space));
