@@ -82,7 +82,7 @@ daemon_in_vm() {
 	return "$bad"
 }
 
-# Those of what fails, and of images: one CPU is enough for the machine.
+# Those of what fails: one CPU is enough for the machine.
 # shellcheck disable=SC2034 # for others
 disk_tests="diskfail_test diskdeny_test diskdirect_test diskdrop_test nospace_test damage_test"
 disk_tests+=" xattr_test fsfreeze_test signs_disk_test"
