@@ -419,11 +419,11 @@ struct cachefiles_partial {
 	u16		end;
 };
 
-/* Failed READs of an object that are remembered. */
-#define CACHEFILES_NR_FAILURES	4
+/* Ranges of an object that are remembered to have failed; a power of two. */
+#define CACHEFILES_NR_FAILURES	8
 
 /**
- * struct cachefiles_failure - a READ that failed
+ * struct cachefiles_failure - a READ that failed, or some that lie side by side
  * @first: its first granule
  * @last: its last granule
  * @error: -errno, 0 in a slot that has not been used
@@ -457,7 +457,7 @@ struct cachefiles_failure {
  * @nr_opens: how many OPENs have ended
  * @nr_fruitless: how many fds in a row were closed with nothing filled
  * @next_failure: the slot of @failures to use next
- * @failures: the last READs that failed
+ * @failures: the last READs that failed, side by side ones as one
  * @open_wq: mounting tasks that wait for @nr_opens
  * @held: READs that wait for the object to be opened; under the requests' lock
  * @map: what is present

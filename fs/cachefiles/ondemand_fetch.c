@@ -274,14 +274,38 @@ static int cachefiles_od_submit_read(struct cachefiles_od_object *object,
 	return 0;
 }
 
-/* Remember why, for cachefiles_ondemand_error(): the page cache only says -EIO. */
+/* The @nth failure that is remembered; the first is the latest one. */
+static struct cachefiles_failure *cachefiles_od_nth_failure(struct cachefiles_od_object *object,
+							    unsigned int nth)
+{
+	return &object->failures[(object->next_failure - nth) % CACHEFILES_NR_FAILURES];
+}
+
+/*
+ * Remember why, for cachefiles_ondemand_error(): the page cache only says -EIO.
+ * The READs of a window often fail all, one beside the other, before the reader
+ * that waited for the first one asks: they are remembered as one.
+ */
 static void cachefiles_od_note_failure(struct cachefiles_od_object *object, unsigned long first,
 				       unsigned long last, int error)
 {
 	struct cachefiles_failure *failure;
+	unsigned int nth;
 
 	lockdep_assert_held(&object->lock);
-	failure = &object->failures[object->next_failure++ % CACHEFILES_NR_FAILURES];
+	/* Between failures for the same reason it does not matter which is later. */
+	for (nth = 1; nth <= CACHEFILES_NR_FAILURES; nth++) {
+		failure = cachefiles_od_nth_failure(object, nth);
+		if (failure->error != error)
+			break;
+		if (first <= failure->last + 1 && failure->first <= last + 1) {
+			failure->first = min(first, failure->first);
+			failure->last = max(last, failure->last);
+			return;
+		}
+	}
+	object->next_failure++;
+	failure = cachefiles_od_nth_failure(object, 1);
 	failure->first = first;
 	failure->last = last;
 	failure->error = error;
@@ -300,13 +324,13 @@ int cachefiles_od_failure(struct cachefiles_od_object *object, unsigned long fir
 			  unsigned long last)
 {
 	const struct cachefiles_failure *failure;
-	unsigned int i;
+	unsigned int nth;
 
 	guard(spinlock)(&object->lock);
-	for (i = 1; i <= CACHEFILES_NR_FAILURES; i++) {
+	for (nth = 1; nth <= CACHEFILES_NR_FAILURES; nth++) {
 		unsigned long start, end;
 
-		failure = &object->failures[(object->next_failure - i) % CACHEFILES_NR_FAILURES];
+		failure = cachefiles_od_nth_failure(object, nth);
 		start = max(first, failure->first);
 		end = min(last, failure->last);
 		if (failure->error && start <= end &&

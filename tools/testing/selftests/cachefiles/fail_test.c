@@ -4,6 +4,7 @@
  * it, READs that fail with an errno, and the word that an object is full.
  */
 #include <fcntl.h>
+#include <sched.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -210,6 +211,50 @@ static long touch_map(void *arg, struct cf_out *out)
 		return -errno;
 	out->ready = 1;
 	return __atomic_load_n(p, __ATOMIC_RELAXED);
+}
+
+/*
+ * The READs of a whole window fail one after the other, and the reader, who
+ * waited for the first page of it, runs when all have: it is told why even so.
+ */
+TEST(errno_of_a_window)
+{
+	const struct sched_param prio = { .sched_priority = 1 };
+	int n = 0, first = -1, size = 3 << 20;
+	struct cf_msg m[64], again;
+	struct cf_task t;
+	struct scene s;
+	cpu_set_t cpus;
+	__u64 pos;
+
+	ASSERT_EQ(0, scene_init(&s, size));
+	ASSERT_EQ(0, scene_mount(&s, "m", "fsid=img"));
+	pos = s.img.file[0].pos;
+	/* Both on one CPU, of which the reader gets what the daemon leaves. */
+	CPU_ZERO(&cpus);
+	CPU_SET(0, &cpus);
+	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
+	ASSERT_EQ(0, scene_read_start(&s, &t, 0, size));
+	while (n < (int)ARRAY_SIZE(m) &&
+	       !cf_next(s.env.dev, &m[n], n ? QUIET_MS : WAIT_MS)) {
+		if (m[n].off <= pos && pos < m[n].off + m[n].size)
+			first = n;
+		n++;
+	}
+	ASSERT_LE(0, first);
+	EXPECT_LT(10, n);
+	ASSERT_EQ(0, cf_fail(s.fd, m[first].id, -ENOLINK));
+	/* The page cache tries again, with the one page. */
+	ASSERT_EQ(0, cf_expect(s.env.dev, &again, CACHEFILES_OP_READ));
+	EXPECT_EQ(pos, again.off);
+	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &prio));
+	EXPECT_EQ(0, cf_fail(s.fd, again.id, -ENOLINK));
+	while (n--) {
+		if (n != first)
+			EXPECT_EQ(0, cf_fail(s.fd, m[n].id, -ENOLINK));
+	}
+	EXPECT_EQ(-ENOLINK, cf_wait(&t, WAIT_MS));
+	scene_fini(&s);
 }
 
 /* A page fault can't have an errno: it is a SIGBUS, and no hang. */
