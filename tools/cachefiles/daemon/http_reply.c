@@ -97,6 +97,13 @@ void http_reply_line(struct http_reply *reply, const char *line, size_t len)
 			reply->status = number;
 		return;
 	}
+	/* A trailer changes nothing of what has been judged. */
+	if (reply->complete)
+		return;
+	if (!len) {
+		reply->complete = true;
+		return;
+	}
 
 	value = value_of(text, "Content-Range");
 	if (value) {
@@ -202,6 +209,10 @@ struct http_verdict http_reply_judge(const struct http_reply *reply,
 		if (want->first)
 			return bad(-EIO,
 				   "the server does not do range requests");
+		/* It may be anything: the page of a portal, of maintenance. */
+		if (!reply->has_length &&
+		    !(*want->etag && !strcmp(want->etag, reply->etag)))
+			return bad(-EIO, "the server does not tell its size");
 		return judge_same(reply, want, reply->has_length,
 				  reply->length);
 	}

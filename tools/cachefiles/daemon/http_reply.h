@@ -12,6 +12,7 @@
 /**
  * struct http_reply - what is of interest in a reply's head
  * @status: 206 and so on; 0 before the status line
+ * @complete: the line behind the last header has come
  * @bad_range: there is a Content-Range that cannot be understood
  * @has_range: @first and @last are valid
  * @has_total: @total is valid
@@ -25,6 +26,7 @@
  */
 struct http_reply {
 	int status;
+	bool complete;
 	bool bad_range;
 	bool has_range;
 	bool has_total;
@@ -68,7 +70,8 @@ struct http_verdict {
 
 /**
  * http_reply_line - take in one line of a reply's head
- * @reply: zeroed before the first line; a status line begins anew
+ * @reply: zeroed before the first line; a status line begins anew, and what
+ *	comes behind the head but such a line is not looked at
  * @line: the line, not terminated
  * @len: its length
  */

@@ -275,6 +275,18 @@ static struct http_verdict judge_curl(struct http_transfer *t, int code)
 	return v;
 }
 
+/*
+ * Is the reply the one that was to come?  Where the try broke off within its
+ * head, or behind a redirect or a 103, it is not, and only libcurl knows why.
+ */
+static bool replied(const struct http_transfer *t, int code)
+{
+	const struct http_reply *reply = &t->reply;
+
+	return reply->complete && reply->status >= 200 &&
+	       (code == CURLE_OK || reply->status / 100 != 3);
+}
+
 /* What a try came to; error 0: all that this reply could bring is there. */
 static struct http_verdict conclude(struct http_transfer *t, int code)
 {
@@ -291,7 +303,7 @@ static struct http_verdict conclude(struct http_transfer *t, int code)
 		return v;
 	}
 	/* A body that was cut short says less than the head it came with. */
-	if (t->reply.status)
+	if (replied(t, code))
 		judge(t);
 	if (t->judged && t->verdict.error)
 		return t->verdict;

@@ -29,7 +29,10 @@ Serves the files of DIR under /HOW/NAME, where HOW says what goes wrong:
     etag        the entity tag is another one with each request
     gzip        the body claims to be compressed
     none        206 without Content-Range
+    portal      200 with a page of unknown length, but for the very first byte
+    behead-N    the first N replies to a request end within their heads
     redirect    302 to /ok/NAME
+    away-PORT   302 to /ok/NAME at another port
     loop        302 to itself
 
 Prints the port when it is ready, and then a line per request.
@@ -113,9 +116,20 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.simple(404)
         if how == "later" and nth == 1:
             return self.simple(503, Retry_After=str(arg))
-        if how in ("redirect", "loop"):
+        if how in ("redirect", "loop", "away"):
             to = self.path if how == "loop" else "/ok/" + name
+            if how == "away":
+                to = f"http://127.0.0.1:{arg}{to}"
             return self.simple(302, Location=to)
+        if how == "behead" and nth <= arg:
+            self.wfile.write(b"HTTP/1.1 206 Partial Content\r\nServer: x\r\n")
+            return self.cut()
+        if how == "portal" and asked != "bytes=0-0":
+            self.send_response(200)
+            self.send_header("Connection", "close")
+            self.end_headers()
+            self.wfile.write(b"<p>Please log in.</p>" * 1000)
+            return self.cut()
 
         # What follows misbehaves once the first byte, and so the size, is
         # known.

@@ -67,6 +67,9 @@ whole cut-50000 "connections cut within the body"
 ok "connections cut: what came is kept" between "$(field bytes)" 300001 300001
 whole partial-50000 "less than asked for"
 whole redirect "a redirect"
+whole behead-2 "cut within the head, twice"
+ok "cut within the head: two retries for each of two requests" \
+	is "$(field retries)" 4
 whole later-1 "503 with Retry-After: 1"
 ok "Retry-After is heeded" between "$(field ms)" 2000 10000
 run whole
@@ -87,6 +90,11 @@ fails reset lookup -5 8000 "cut at once"
 fails hang lookup -110 5000 "no reply"
 fails loop lookup -5 8000 "redirected in a circle"
 fails later-60 lookup -5 8000 "Retry-After beyond the time limit"
+fails behead-9 lookup -5 8000 "cut within the head"
+fails "away-$(free_ports 1)" lookup -111 8000 "redirected to where nobody listens"
+ok "redirected to where nobody listens: it is tried again" is "$(field retries)" 2
+fails portal fetch -5 8000 "a page instead of the blob"
+ok "a page instead of the blob: nothing is written" is "$(field bytes)" 0
 fails fade-3 fetch -2 8000 "404 later on"
 fails stall-5000 fetch -110 5000 "a body that stalls"
 fails slow-10000 fetch -110 5000 "a body that is too slow"

@@ -17,6 +17,10 @@ static const struct http_want start = {
 	.first = 0, .last = 4095, .size = 10000, .known = true, .etag = "",
 };
 
+static const struct http_want start_etag = {
+	.first = 0, .last = 4095, .size = 10000, .known = true, .etag = "\"a\"",
+};
+
 static const struct http_want probe = { .etag = "" };
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
@@ -81,11 +85,20 @@ static const struct row {
 	  "HTTP/1.1 200 OK\nContent-Length: 10000", -EIO, false },
 	{ "all of it, from the start", &start,
 	  "HTTP/1.1 200 OK\nContent-Length: 10000", 0, false },
+	{ "all of it, from the start, of no known length", &start,
+	  "HTTP/1.1 200 OK\nTransfer-Encoding: chunked", -EIO, false },
+	{ "all of it, of no known length, the same entity tag", &start_etag,
+	  "HTTP/1.1 200 OK\nETag: \"a\"", 0, false },
+	{ "all of it, of no known length, another entity tag", &start_etag,
+	  "HTTP/1.1 200 OK\nETag: \"b\"", -EIO, false },
 	{ "all of another size", &start,
 	  "HTTP/1.1 200 OK\nContent-Length: 9999", -EIO, false },
 	{ "a header of the reply before does not count", &middle,
 	  "HTTP/1.1 302 Found\nContent-Range: bytes 0-1/2\nHTTP/1.1 206 x",
 	  -EIO, false },
+	{ "a trailer does not count", &middle,
+	  "HTTP/1.1 206 x\nContent-Range: bytes 4096-8191/10000\n\nContent-Range: bytes 0-0/1",
+	  0, false },
 	{ "first byte, with the size", &probe,
 	  "HTTP/1.1 206 x\nContent-Range: bytes 0-0/10000", 0, false },
 	{ "first byte, without the size", &probe,
@@ -141,10 +154,14 @@ int main(void)
 	http_reply_line(&reply, "HTTP/1.1 206", 12);
 	memset(line, 'a', sizeof(line));
 	http_reply_line(&reply, line, sizeof(line));
-	http_reply_line(&reply, "", 0);
 	http_reply_line(&reply, "ETag: \"", 7);
 	ok(reply.status == 206 && !strcmp(reply.etag, "\""),
 	   "odd lines do no harm");
+	ok(!reply.complete, "a head without end");
+	http_reply_line(&reply, "", 0);
+	ok(reply.complete, "the end of a head");
+	http_reply_line(&reply, "HTTP/1.1 206", 12);
+	ok(!reply.complete, "the next one");
 
 	memset(&reply, 0, sizeof(reply));
 	http_reply_line(&reply, "HTTP/1.1 206", 12);
