@@ -121,6 +121,23 @@ static void dir_engine_free(struct engine *base)
 	free(engine);
 }
 
+/*
+ * What a call that is about the source failed with.  A file system that has its
+ * errors from elsewhere (FUSE, NFS) may give some that mean something else to
+ * those who get this: the request is not wanted any more, the cache is full.
+ */
+static int source_error(void)
+{
+	switch (errno) {
+	case ECANCELED:
+	case ESTALE:
+	case ENOSPC:
+	case EDQUOT:
+		return -EIO;
+	}
+	return -errno;
+}
+
 /* Symbolic links are followed as long as they stay in the directory. */
 static int dir_open(const struct dir_source *dir, const char *key)
 {
@@ -140,7 +157,7 @@ static int dir_open(const struct dir_source *dir, const char *key)
 	/* For whoever mounts, what leads out of the directory is not there. */
 	if (errno == EXDEV || errno == ELOOP || errno == ENAMETOOLONG)
 		return -ENOENT;
-	return -errno;
+	return source_error();
 }
 
 static void dir_lookup(struct engine *base, struct source_req *req)
@@ -157,7 +174,7 @@ static void dir_lookup(struct engine *base, struct source_req *req)
 	}
 	blob->fd = fd;
 	if (fstat(fd, &st)) {
-		req->done(req, -errno);
+		req->done(req, source_error());
 		return;
 	}
 	if (!S_ISREG(st.st_mode)) {
@@ -185,7 +202,7 @@ static int dir_copy_piece(struct dir_engine *engine, struct source_req *req)
 		if (n < 0 && errno == EINTR)
 			continue;
 		if (n < 0)
-			return -errno;
+			return source_error();
 		if (!n) {
 			log_write_limited(LOG_LEVEL_ERROR,
 					  "%s ends at %llu, it had %llu bytes when it was opened",

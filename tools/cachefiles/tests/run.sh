@@ -48,6 +48,7 @@ group answers "$out/tests/answer_test"
 group eviction "$out/tests/evict_test"
 group ctl "$out/tests/ctl_test"
 group cli "$src/tests/cli_test.sh" "$src" "$out"
+group directory "$src/tests/dir_test.sh" "$src" "$out"
 group http "$src/tests/http_test.sh" "$src" "$out"
 group bad-server "$src/tests/bad_test.sh" "$src" "$out"
 

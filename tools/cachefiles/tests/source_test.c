@@ -13,6 +13,8 @@
  *	-r N		retries (default 2)
  *	-A FILE		certificates
  *	-x MS		give all up after this time
+ *	-O ERRNO	openat2(2) fails with it
+ *	-P ERRNO	pread(2) fails with it
  *
  * Prints one line: look-up's error, size, the first fetch's error, bytes
  * fetched, retries, milliseconds, memory at most.
@@ -20,11 +22,16 @@
 #include <curl/curl.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <poll.h>
+#include <stddef.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "clock.h"
@@ -78,6 +85,24 @@ static void begin_pieces(void)
 	}
 }
 
+/* The system call @nr fails with @error from here on. */
+static bool break_call(unsigned int nr, unsigned int error)
+{
+	struct sock_filter filter[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS,
+			 offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, nr, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	struct sock_fprog prog = {
+		.len = sizeof(filter) / sizeof(filter[0]), .filter = filter
+	};
+
+	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&
+	       !prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
 /* Until nothing is in flight. */
 static void run(uint64_t give_up)
 {
@@ -107,11 +132,12 @@ int main(int argc, char **argv)
 	uint64_t length = UINT64_MAX, start, give_up = CLOCK_NEVER;
 	struct source_req req;
 	struct source *source;
+	unsigned int open_error = 0, read_error = 0;
 	struct rusage usage;
 	char why[512];
 	int opt, error;
 
-	while ((opt = getopt(argc, argv, "c:f:l:n:t:r:A:x:")) != -1) {
+	while ((opt = getopt(argc, argv, "c:f:l:n:t:r:A:x:O:P:")) != -1) {
 		uint64_t n = strtoull(optarg, NULL, 0);
 
 		switch (opt) {
@@ -139,6 +165,12 @@ int main(int argc, char **argv)
 		case 'x':
 			give_up = clock_ms() + n;
 			break;
+		case 'O':
+			open_error = n;
+			break;
+		case 'P':
+			read_error = n;
+			break;
 		default:
 			return 2;
 		}
@@ -162,7 +194,9 @@ int main(int argc, char **argv)
 	}
 	out = open(argv[optind + 2], O_WRONLY | O_CREAT | O_TRUNC, 0600);
 	engine = engine_new(source);
-	if (out < 0 || !engine)
+	if (out < 0 || !engine ||
+	    (open_error && !break_call(SYS_openat2, open_error)) ||
+	    (read_error && !break_call(SYS_pread64, read_error)))
 		return 1;
 
 	start = clock_ms();
