@@ -50,10 +50,12 @@
  * @wake: an eventfd: something was asked
  * @stopping: end
  * @asked: number of the last round that was asked for
- * @done: number of the last one that has ended; written after @room
- * @room: it is worth trying a fill again
+ * @done: number of the last one that has ended; written after the next two
+ * @removed: number of the last one that has removed something
+ * @room: there was room for a fill when it was looked at last
  * @short_of_space: the last round could not free enough
  * @pause: no round before this time
+ * @again: when to look again, whoever asks
  * @list: the blobs that are being looked at
  */
 struct evictor {
@@ -68,9 +70,11 @@ struct evictor {
 	atomic_bool stopping;
 	atomic_ullong asked;
 	atomic_ullong done;
+	atomic_ullong removed;
 	atomic_bool room;
 	bool short_of_space;
 	uint64_t pause;
+	uint64_t again;
 	struct evict_list list;
 };
 
@@ -235,16 +239,25 @@ static bool evict(struct evictor *evictor, bool asked)
 	bool is_short = look(&round);
 
 	atomic_store(&evictor->room, has_room(&round.space));
-	if ((!is_short && !asked) || clock_ms() < evictor->pause)
+	evictor->again = CLOCK_NEVER;
+	if (!is_short && !asked)
 		return false;
+	if (clock_ms() < evictor->pause) {
+		/* The device has told that space is short, and does so once. */
+		if (is_short)
+			evictor->again = evictor->pause;
+		return false;
+	}
 	if (!is_short)
 		round.bytes_left = QUOTA_BYTES;
 	stats_add(&evictor->stats->evictions, 1);
 	cull_oldest(&round);
 	is_short = round.blobs ? settle(&round) : look(&round);
 	evictor->pause = is_short || !round.blobs ? clock_ms() + PAUSE_MS : 0;
+	if (is_short)
+		evictor->again = clock_ms() + AGAIN_MS;
 	report(&round, is_short);
-	atomic_store(&evictor->room, round.blobs || has_room(&round.space));
+	atomic_store(&evictor->room, has_room(&round.space));
 	return round.blobs;
 }
 
@@ -265,13 +278,15 @@ static void *evictor_main(void *arg)
 		uint64_t asked = atomic_load(&evictor->asked);
 
 		/* Fills that failed meanwhile have room now, too. */
-		if (evict(evictor, asked != done))
+		if (evict(evictor, asked != done)) {
 			asked = atomic_load(&evictor->asked);
+			atomic_store(&evictor->removed, asked);
+		}
 		atomic_store(&evictor->done, asked);
 		if (asked != done)
 			evictor->ended(evictor->arg);
 		if (epoll_wait(evictor->epoll, &event, 1,
-			       evictor->short_of_space ? AGAIN_MS : -1) == 1 &&
+			       clock_until(evictor->again)) == 1 &&
 		    event.data.fd == evictor->wake)
 			event_lower(evictor->wake);
 	}
@@ -343,6 +358,8 @@ bool evictor_has_ended(struct evictor *evictor, uint64_t round, bool *room)
 {
 	if (atomic_load(&evictor->done) < round)
 		return false;
-	*room = atomic_load(&evictor->room);
+	/* What was removed for it, nobody may find by looking again later. */
+	*room = round <= atomic_load(&evictor->removed) ||
+		atomic_load(&evictor->room);
 	return true;
 }

@@ -226,6 +226,16 @@ static void test_quota(void)
 	ok(fake_completed(10, FAKE_WAIT_MS) && fake_read_error(10) == -ENOSPC &&
 	   !there("Ierofs,a") && scene.source.fetches == 2,
 	   "a quota: evicted and tried again, then ENOSPC");
+
+	/* The next round finds nothing, and for a second there is none. */
+	fake_read(11, 1, 16 * BLOCK, BLOCK);
+	ok(fake_completed(11, FAKE_WAIT_MS) && fake_read_error(11) == -ENOSPC,
+	   "nothing left to evict: ENOSPC");
+	blob("Ierofs,a/@01/Dlate", 9, 9);
+	disk_wants(1);
+	scene_open(2, "copen 1,1048576");
+	ok(evicted(2) && !there("Ierofs,a/@01/Dlate"),
+	   "space gets short then: a round when that is over");
 	scene_stop();
 }
 
