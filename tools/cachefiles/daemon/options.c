@@ -199,11 +199,11 @@ const struct option_desc option_table[] = {
 	},
 	{
 		"timeout", "SECONDS", set_timeout, "a number of seconds from 1",
-		"Give a request up, and fail the mount or the read, after this time, retries included. Default: 60.",
+		"Give a request up, and fail the mount or the read, after this time, retries included; it begins anew for a fill that is tried again after an eviction. For a URL only: how long a directory takes is up to its file system. Default: 60.",
 	},
 	{
 		"retries", "N", set_retries, "a number",
-		"Try a request that failed up to N times more, unless the failure is final (no such blob, access denied); pauses grow from 0.2 to 5 seconds. Default: 5.",
+		"Try a request to a server that failed up to N times more, unless the failure is final (no such blob, access denied); pauses grow from 0.2 to 5 seconds. Default: 5.",
 	},
 	{
 		"ca-file", "FILE", set_ca_file, "a file",
