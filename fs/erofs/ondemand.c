@@ -158,6 +158,47 @@ struct folio *erofs_ondemand_read_folio(struct address_space *mapping, pgoff_t i
 	return erofs_ondemand_read_killably(mapping, index, filler ?: mapping->a_ops->read_folio);
 }
 
+#ifdef CONFIG_EROFS_FS_PAGE_CACHE_SHARE
+/**
+ * erofs_ondemand_real_inode - the inode to read pages through
+ * @inode: whose they are; may be one that has the page cache of several mounts
+ * @file: what is read, as the page cache tells it; may be NULL
+ * @need_iput: set if erofs_ondemand_put_real() is to be called
+ *
+ * What is cached here of one mount may not be of another one, and another daemon's
+ * trouble is not to be this reader's: it is the one of the mount that is read.
+ *
+ * Context: any that may read pages.
+ * Return: an inode of a mount, or NULL if none has this one any more.
+ */
+struct inode *erofs_ondemand_real_inode(struct inode *inode, const struct file *file,
+					bool *need_iput)
+{
+	struct erofs_inode *shared = EROFS_I(inode), *vi;
+	struct inode *opened;
+
+	if (!file || inode->i_sb->s_type != &erofs_anon_fs_type)
+		return erofs_real_inode(inode, need_iput);
+	/* Set by erofs_ondemand_opened(); to be compared only, for it may be gone. */
+	opened = file->private_data;
+	scoped_guard(spinlock, &shared->ishare_lock) {
+		list_for_each_entry(vi, &shared->ishare_list, ishare_list) {
+			if (&vi->vfs_inode != opened)
+				continue;
+			if (!erofs_ondemand_begin_share(EROFS_I_SB(opened)))
+				break;
+			if (!igrab(opened)) {
+				erofs_ondemand_end_share(EROFS_I_SB(opened));
+				break;
+			}
+			*need_iput = true;
+			return opened;
+		}
+	}
+	return erofs_real_inode(inode, need_iput);
+}
+#endif
+
 /**
  * erofs_ondemand_get_link - page_get_link(), killably
  * @dentry: the symlink, or NULL in RCU mode
@@ -276,32 +317,43 @@ static int erofs_ondemand_map(struct inode *inode, struct erofs_map_blocks *map)
 	return erofs_map_blocks(inode, map);
 }
 
+/* A file may be in the inode of fragments, and that in the one of metadata. */
+#define EROFS_ONDEMAND_NESTED		3
+
 /* Where in which blob is what this byte of a file is made of? */
 static int erofs_ondemand_locate(struct inode *inode, loff_t pos, struct erofs_map_dev *mdev,
 				 u64 *len)
 {
-	struct erofs_inode *vi = EROFS_I(inode);
-	struct erofs_map_blocks map = { .buf = __EROFS_BUF_INITIALIZER, .m_la = pos };
-	struct inode *packed = EROFS_SB(inode->i_sb)->packed_inode;
-	int err = erofs_ondemand_map(inode, &map);
+	struct erofs_sb_info *sbi = EROFS_I_SB(inode);
+	bool compressed;
+	int level, err;
 
-	erofs_put_metabuf(&map.buf);
-	if (err)
-		return err;
-	if (map.m_flags & EROFS_MAP_FRAGMENT) {
-		if (!packed || inode == packed)
-			return -EFSCORRUPTED;
-		return erofs_ondemand_locate(packed, vi->z_fragmentoff + pos - map.m_la, mdev, len);
+	/* A bad image may lead in circles. */
+	for (level = 0; inode && level < EROFS_ONDEMAND_NESTED; level++) {
+		struct erofs_map_blocks map = { .buf = __EROFS_BUF_INITIALIZER, .m_la = pos };
+
+		err = erofs_ondemand_map(inode, &map);
+		erofs_put_metabuf(&map.buf);
+		if (err)
+			return err;
+		if (map.m_flags & EROFS_MAP_FRAGMENT) {
+			pos += EROFS_I(inode)->z_fragmentoff - map.m_la;
+			inode = sbi->packed_inode;
+			continue;
+		}
+		if (!(map.m_flags & EROFS_MAP_MAPPED))
+			return -ENODATA;
+		compressed = erofs_inode_is_data_compressed(EROFS_I(inode)->datalayout);
+		pos = map.m_pa + (compressed ? 0 : pos - map.m_la);
+		if (map.m_flags & EROFS_MAP_META && erofs_inode_in_metabox(inode)) {
+			inode = sbi->metabox_inode;
+			continue;
+		}
+		*mdev = (struct erofs_map_dev) { .m_deviceid = map.m_deviceid, .m_pa = pos };
+		*len = compressed ? map.m_plen : 1;
+		return erofs_map_dev(inode->i_sb, mdev);
 	}
-	if (!(map.m_flags & EROFS_MAP_MAPPED))
-		return -ENODATA;
-	*mdev = (struct erofs_map_dev) { .m_deviceid = map.m_deviceid, .m_pa = map.m_pa };
-	*len = map.m_plen;
-	if (!erofs_inode_is_data_compressed(vi->datalayout)) {
-		mdev->m_pa += pos - map.m_la;
-		*len = 1;
-	}
-	return erofs_map_dev(inode->i_sb, mdev);
+	return -EFSCORRUPTED;
 }
 
 /**

@@ -139,6 +139,19 @@ static inline void erofs_ondemand_mark_shared(struct inode *inode, struct inode 
 		set_bit(EROFS_I_ONDEMAND_BIT, &EROFS_I(shared)->flags);
 }
 
+/* @file is one of a shared inode: which inode's mount has it been opened through? */
+static inline void erofs_ondemand_opened(struct file *file, struct inode *inode)
+{
+	file->private_data = inode;
+}
+
+#ifdef CONFIG_EROFS_FS_PAGE_CACHE_SHARE
+struct inode *erofs_ondemand_real_inode(struct inode *inode, const struct file *file,
+					bool *need_iput);
+#else
+#define erofs_ondemand_real_inode(inode, file, need_iput)	erofs_real_inode(inode, need_iput)
+#endif
+
 /* Nobody has it any more: it keeps no pages but those that are being read. */
 static inline void erofs_ondemand_empty_shared(struct inode *shared)
 {
@@ -265,6 +278,7 @@ static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
 #define erofs_ondemand_read_folio	read_cache_folio
 #define erofs_ondemand_get_link		page_get_link
 #define erofs_ondemand_put_real(inode)	iput(inode)
+#define erofs_ondemand_real_inode(inode, file, need_iput)	erofs_real_inode(inode, need_iput)
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
 {
@@ -285,6 +299,10 @@ static inline bool erofs_ondemand_is_folio_of(const struct folio *folio, const s
 #define erofs_ondemand_drop_shared	inode_just_drop
 
 static inline void erofs_ondemand_mark_shared(struct inode *inode, struct inode *shared)
+{
+}
+
+static inline void erofs_ondemand_opened(struct file *file, struct inode *inode)
 {
 }
 
