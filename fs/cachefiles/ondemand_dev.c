@@ -276,10 +276,18 @@ static long cachefiles_ioc_features(__u64 __user *arg)
 static long cachefiles_ioc_space(struct cachefiles_cache *cache,
 				 struct cachefiles_space __user *arg)
 {
-	guard(mutex)(&cache->daemon_mutex);
-	if (!cachefiles_in_ondemand_mode(cache))
-		return -EINVAL;
-	return cachefiles_ondemand_space(cache, arg);
+	struct cachefiles_space space;
+	int ret;
+
+	scoped_guard(mutex, &cache->daemon_mutex) {
+		if (!cachefiles_in_ondemand_mode(cache))
+			return -EINVAL;
+		ret = cachefiles_ondemand_space(cache, &space);
+	}
+	/* It may be long until this memory is there: behind the mutex. */
+	if (!ret && copy_to_user(arg, &space, sizeof(space)))
+		ret = -EFAULT;
+	return ret;
 }
 
 /**

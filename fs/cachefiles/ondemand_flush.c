@@ -213,7 +213,10 @@ static int cachefiles_store_flush(struct cachefiles_od_object *object,
 	smp_store_release(&object->stored_full, true);
 	trace_cachefiles_od_complete(object, true);
 	scoped_guard(spinlock, &object->lock) {
-		/* Nobody asks the map of a full object. */
+		/*
+		 * Nobody asks the map of a full object but a read that has begun
+		 * before, and for that an empty one will do: @full is asked first.
+		 */
 		cachefiles_map_destroy(&object->map);
 		cachefiles_od_object_tell_full(object);
 	}

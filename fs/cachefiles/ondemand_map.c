@@ -40,7 +40,7 @@ void cachefiles_map_init(struct cachefiles_map *map, unsigned long nr)
 
 /**
  * cachefiles_map_destroy - free what a map holds
- * @map: the map; afterwards it must not be asked
+ * @map: the map; afterwards it is an empty one
  */
 void cachefiles_map_destroy(struct cachefiles_map *map)
 {

@@ -89,12 +89,15 @@ int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes
  * @arg: where to
  *
  * Context: may sleep; under daemon_mutex.
- * Return: 0, -EFAULT, or an error of the file system.
+ * Return: 0, or an error of the file system.
  */
-int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_space __user *arg)
+int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_space *space)
 {
 	const struct path path = { .mnt = cache->mnt, .dentry = cache->mnt->mnt_root };
-	struct cachefiles_space space = {
+	struct kstatfs stats;
+	int ret;
+
+	*space = (struct cachefiles_space) {
 		.block_size	= cache->bsize,
 		.brun		= cache->brun,
 		.bcull		= cache->bcull,
@@ -103,20 +106,17 @@ int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_
 		.fcull		= cache->fcull,
 		.fstop		= cache->fstop,
 	};
-	struct kstatfs stats;
-	int ret;
-
 	/* Also sets, or clears, what poll says. */
 	if (cachefiles_has_space(cache, 0, 0, cachefiles_has_space_check) < 0)
-		space.flags |= CACHEFILES_SPACE_STOP;
+		space->flags |= CACHEFILES_SPACE_STOP;
 	if (test_bit(CACHEFILES_CULLING, &cache->flags))
-		space.flags |= CACHEFILES_SPACE_CULL;
+		space->flags |= CACHEFILES_SPACE_CULL;
 	ret = vfs_statfs(&path, &stats);
 	if (ret)
 		return ret;
-	space.blocks = stats.f_bavail;
-	space.files = stats.f_ffree;
-	return copy_to_user(arg, &space, sizeof(space)) ? -EFAULT : 0;
+	space->blocks = stats.f_bavail;
+	space->files = stats.f_ffree;
+	return 0;
 }
 
 /* Remove a cache file or directory that is not in use. */
@@ -128,6 +128,9 @@ static int cachefiles_ondemand_remove(struct cachefiles_cache *cache, struct den
 	int ret;
 
 	lockdep_assert_held_write(&od->cull_sem);
+	/* Another cache's marks are none of ours, nor is cull_sem its lock. */
+	if (!is_subdir(dir, od->store))
+		return -EXDEV;
 	victim = lookup_one_positive_unlocked(&nop_mnt_idmap, &QSTR(name), dir);
 	if (IS_ERR(victim))
 		return victim == ERR_PTR(-ENOENT) ? -ESTALE : PTR_ERR(victim);
@@ -158,8 +161,8 @@ static int cachefiles_ondemand_remove(struct cachefiles_cache *cache, struct den
  * An object that is being opened meanwhile is either found in use, or made anew.
  *
  * Context: may sleep; called with the cache's credentials.
- * Return: 0; -ESTALE if there is no such file; -EBUSY if it is in use; or an
- * error, and then it can be used as before.
+ * Return: 0; -ESTALE if there is no such file; -EXDEV if @dir is not in the cache;
+ * -EBUSY if it is in use; or an error, and then it can be used as before.
  */
 int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir, char *name)
 {

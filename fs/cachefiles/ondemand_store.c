@@ -136,6 +136,9 @@ static struct dentry *cachefiles_store_get_dir(struct cachefiles_ondemand *od,
 		ret = -ENOTDIR;
 	else if (!cachefiles_store_mark(d_inode(dentry)))
 		ret = -EBUSY;
+	/* The mark has kept the daemon from removing it, or has come too late. */
+	else if (IS_DEADDIR(d_inode(dentry)))
+		ret = -ENOENT;
 	if (!ret)
 		return dentry;
 	dput(dentry);
@@ -485,8 +488,13 @@ int cachefiles_store_set_size(struct cachefiles_od_object *object, loff_t size)
 		return -EINTR;
 	if (READ_ONCE(object->state) == CACHEFILES_OD_DROPPED)
 		return -ESTALE;
-	if (object->size >= 0)
-		return object->size == size ? 0 : -ESTALE;
+	if (object->size >= 0) {
+		if (object->size != size)
+			return -ESTALE;
+		/* It may have been filled through an fd that outlived its daemon. */
+		cachefiles_od_object_prepare_full(object);
+		return 0;
+	}
 	if (!od->cache)
 		return -EIO;
 

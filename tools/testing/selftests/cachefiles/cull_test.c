@@ -6,11 +6,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <poll.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/fs.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
@@ -186,6 +188,108 @@ TEST_F_TIMEOUT(cull, meets_open, 120)
 		close(s->fd);
 	}
 	cf_kill(&t);
+}
+
+static long remove_for_ever(void *arg, struct cf_out *out)
+{
+	struct scene *s = arg;
+	char volume[sizeof(found)];
+
+	snprintf(volume, sizeof(volume), "%.*s", (int)(strrchr(found, '/') - found), found);
+	out->ready = 1;
+	do {
+		if (!chdir(found))
+			cf_cmd(s->env.dev, "cull Dimg");
+		rmdir(found);
+		rmdir(volume);
+	} while (out->ready);
+	return 0;
+}
+
+/* The same if the directories are removed that the blob was in: never ENOENT. */
+TEST_F_TIMEOUT(cull, directory_meets_open, 120)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	int i;
+
+	ASSERT_EQ(0, chdir_to_object(s));
+	ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
+	close(s->fd);
+	ASSERT_EQ(0, wait_unused(s));
+	ASSERT_EQ(0, chdir("/"));
+	ASSERT_EQ(0, cf_start_keep(&t, remove_for_ever, s, 0));
+	for (i = 0; i < 40; i++) {
+		ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+		ASSERT_EQ(0, cf_umount(&s->env, "m", 0));
+		close(s->fd);
+	}
+	cf_kill(&t);
+}
+
+/* Only files of this cache. */
+TEST_F(cull, elsewhere)
+{
+	struct scene *s = &self->s;
+
+	ASSERT_EQ(0, chdir(s->env.tmp));
+	ASSERT_EQ(0, mkdir("other", 0700));
+	ASSERT_EQ(0, chdir("other"));
+	ASSERT_EQ(0, close(open("Dimg", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)));
+	EXPECT_EQ(-EXDEV, cf_cmd(s->env.dev, "cull Dimg"));
+	EXPECT_EQ(0, access("Dimg", F_OK));
+	ASSERT_EQ(0, chdir(s->env.root));
+	ASSERT_EQ(0, close(open("Dimg", O_CREAT | O_WRONLY | O_CLOEXEC, 0600)));
+	EXPECT_EQ(-EXDEV, cf_cmd(s->env.dev, "cull Dimg"));
+	EXPECT_EQ(0, access("Dimg", F_OK));
+}
+
+struct slow_space {
+	int dev;
+	void *mem;
+};
+
+static void *ask_space(void *arg)
+{
+	struct slow_space *slow = arg;
+
+	return (void *)(long)(ioctl(slow->dev, CACHEFILES_IOC_SPACE, slow->mem) ? -errno : 0);
+}
+
+static long ask_use(void *arg, struct cf_out *out)
+{
+	struct scene *s = arg;
+
+	return cf_cmd(s->env.dev, "inuse Dimg");
+}
+
+/* Where the answer is to go is memory that does not come: no command waits. */
+TEST_F(cull, space_into_slow_memory)
+{
+	struct scene *s = &self->s;
+	static const char zeros[GRANULE];
+	struct slow_space slow = { .dev = s->env.dev };
+	struct cachefiles_space *space;
+	pthread_t asking;
+	struct cf_task t;
+	void *ret;
+	int uffd;
+
+	ASSERT_EQ(0, chdir_to_object(s));
+	slow.mem = mmap(NULL, GRANULE, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	ASSERT_NE(MAP_FAILED, slow.mem);
+	uffd = cf_slow_memory(slow.mem, GRANULE);
+	ASSERT_LE(0, uffd);
+	ASSERT_EQ(0, pthread_create(&asking, NULL, ask_space, &slow));
+	ASSERT_EQ(0, cf_memory_wanted(uffd, WAIT_MS));
+	ASSERT_EQ(0, cf_start_keep(&t, ask_use, s, 0));
+	EXPECT_EQ(-EBUSY, cf_wait(&t, PROMPT_MS));
+	ASSERT_EQ(0, cf_give_memory(uffd, slow.mem, zeros, GRANULE));
+	ASSERT_EQ(0, pthread_join(asking, &ret));
+	EXPECT_EQ(0, (long)ret);
+	space = slow.mem;
+	EXPECT_LT(0, space->block_size);
+	close(uffd);
 }
 
 TEST_F(cull, space)

@@ -368,6 +368,34 @@ TEST_F(full, not_for_the_next_daemon)
 	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
 }
 
+/* Unless it is opened again: the daemon before may not have asked for it. */
+TEST_F(full, filled_after_its_daemon)
+{
+	struct scene *s = &self->s;
+	struct cf_task t;
+	struct cf_msg m;
+	int fd;
+
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand park=60"));
+	ASSERT_EQ(0, scene_mount(s, "m", "fsid=img"));
+	ASSERT_EQ(0, scene_read_start(s, &t, 0, FILE_SIZE));
+	ASSERT_EQ(0, scene_expect_read(s, &m, 0));
+	fd = s->fd;
+	ASSERT_EQ(0, cf_dev_close(&s->env));
+	ASSERT_EQ(0, cf_fill(fd, s->img.data, 0, s->img.size));
+	EXPECT_EQ(0, close(fd));
+	EXPECT_EQ(0, scene_check(s, &t, 0, FILE_SIZE));
+	ASSERT_EQ(0, cf_bind(&s->env, "ondemand full"));
+	ASSERT_EQ(0, scene_open(s, s->img.size));
+	do {
+		ASSERT_EQ(0, cf_next(s->env.dev, &m, WAIT_MS));
+	} while (m.op == CACHEFILES_OP_READ);
+	EXPECT_EQ(CACHEFILES_OP_FULL, m.op);
+	EXPECT_EQ(s->object, m.object);
+	close(s->fd);
+}
+
 /* Who has not asked for it does not get it, whoever was there before. */
 TEST_F(full, not_for_who_did_not_ask)
 {
