@@ -337,9 +337,9 @@ bool cachefiles_req_recall(struct cachefiles_req *req)
  * @req: the request; the caller has a reference of its own
  * @error: 0 or -errno
  *
- * Called when an object is dropped, a request is cancelled, a CLOSE has been
- * delivered.  Answers come through cachefiles_req_take(), the death of the
- * daemon through cachefiles_reqs_kill().
+ * For what is over when it has been delivered, a CLOSE or a FULL.  Answers come
+ * through cachefiles_req_take(), the death of the daemon through
+ * cachefiles_reqs_kill(), and who drops an object claims its requests.
  *
  * Context: may sleep; no lock of an object or of the table held.
  * Return: whether it was this call that ended it.
@@ -369,6 +369,19 @@ bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last)
 		return false;
 	req->span.last = last;
 	return true;
+}
+
+/**
+ * cachefiles_req_is_queued - may a daemon have to be told of a request?
+ * @req: the request, in flight
+ *
+ * Context: under the object's lock.
+ * Return: whether it is there to be picked.
+ */
+bool cachefiles_req_is_queued(struct cachefiles_req *req)
+{
+	guard(spinlock)(&req->table->ids.xa_lock);
+	return req->state == CACHEFILES_REQ_QUEUED;
 }
 
 /**

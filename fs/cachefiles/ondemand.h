@@ -185,6 +185,7 @@ bool cachefiles_req_claim(struct cachefiles_req *req);
 bool cachefiles_req_recall(struct cachefiles_req *req);
 bool cachefiles_req_end(struct cachefiles_req *req, int error);
 bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
+bool cachefiles_req_is_queued(struct cachefiles_req *req);
 bool cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
 void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *held, u32 object_id);
 void cachefiles_reqs_move_held(struct cachefiles_reqs *table, struct list_head *held,
@@ -452,7 +453,7 @@ struct cachefiles_failure {
  * @size: bytes, -1 until the daemon has told; set once, read without the lock
  * @open_req: the OPEN in flight while OPENING
  * @close_req: the CLOSE to come, allocated in advance so that a drop can't fail
- * @full_req: the FULL to come, allocated in advance, or NULL
+ * @full_req: the FULL to come, allocated in advance, or NULL; set under @fill_mutex
  * @open_error: how the last OPEN ended
  * @nr_opens: how many OPENs have ended
  * @nr_fruitless: how many fds in a row were closed with nothing filled
@@ -612,6 +613,8 @@ static inline loff_t cachefiles_data_end(loff_t size)
 void cachefiles_blob_end_read(struct kiocb *iocb, ssize_t ret);
 ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t pos,
 				  struct iov_iter *to, struct cachefiles_trust trust);
+ssize_t cachefiles_blob_read_here(struct cachefiles_od_object *object, struct kiocb *iocb,
+				  struct iov_iter *to, struct cachefiles_trust trust);
 
 /* ondemand_cache.c */
 extern struct workqueue_struct *cachefiles_ondemand_wq;
@@ -711,7 +714,7 @@ void cachefiles_ondemand_proc_exit(void);
 /* ondemand_space.c */
 int cachefiles_ondemand_set_limits(struct cachefiles_cache *cache, const struct path *root);
 int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes);
-int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_space __user *arg);
+int cachefiles_ondemand_space(struct cachefiles_cache *cache, struct cachefiles_space *space);
 int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir, char *name);
 
 /* ondemand_store.c */

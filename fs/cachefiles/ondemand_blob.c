@@ -85,7 +85,7 @@ ssize_t cachefiles_blob_read_file(struct cachefiles_od_object *object, loff_t po
 	return done;
 
 failed:
-	/* A task that is killed reads again, or nobody wants it. */
+	/* A task that is killed has a worker read again: cachefiles_blob_read_here(). */
 	if (ret != -EINTR) {
 		cachefiles_od_trouble(object, CACHEFILES_OD_DISK_ERRORS, ret);
 		cachefiles_od_complain(object, CACHEFILES_OD_UNREADABLE, ret);
@@ -94,12 +94,12 @@ failed:
 }
 
 /**
- * struct cachefiles_direct_op - a direct read of present granules
- * @kiocb: ours, for the cache file
+ * struct cachefiles_direct_op - a read of present granules that ends later
+ * @kiocb: ours, for the cache file, if it is read past the page cache
  * @iocb: the caller's
  * @object: what it reads from, pinned by the blob until @iocb has ended
  * @iter: where the data goes
- * @work: reads again through the page cache what could not be read so
+ * @work: reads through the page cache what could not be read otherwise
  * @trust: from before the granules were found present
  * @ref: one for who submits it, as file systems look at @kiocb once more after
  *	it may have ended, and one for its end
@@ -129,6 +129,40 @@ static void cachefiles_direct_again(struct work_struct *work)
 	ret = cachefiles_blob_read_file(op->object, iocb->ki_pos, &op->iter, op->trust);
 	cachefiles_direct_put(op);
 	cachefiles_blob_end_read(iocb, ret);
+}
+
+/**
+ * cachefiles_blob_read_here - read present granules, in the calling task
+ * @object: the object
+ * @iocb: the read
+ * @to: where the data goes
+ * @trust: from before the granules were found present
+ *
+ * If the task is killed a worker goes on: whoever reads the same compressed extent
+ * waits for the same read, and has not been killed.
+ *
+ * Context: may sleep, for the local disk.
+ * Return: how much was read, which is all; -EIOCBQUEUED if it goes on; or an error.
+ */
+ssize_t cachefiles_blob_read_here(struct cachefiles_od_object *object, struct kiocb *iocb,
+				  struct iov_iter *to, struct cachefiles_trust trust)
+{
+	const struct iov_iter begin = *to;
+	struct cachefiles_direct_op *op;
+	ssize_t ret;
+
+	ret = cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
+	if (ret != -EINTR)
+		return ret;
+	op = kzalloc_obj(*op, GFP_NOFS | __GFP_NOFAIL);
+	refcount_set(&op->ref, 1);
+	op->iocb = iocb;
+	op->object = object;
+	op->iter = begin;
+	op->trust = trust;
+	INIT_WORK(&op->work, cachefiles_direct_again);
+	queue_work(cachefiles_ondemand_wq, &op->work);
+	return -EIOCBQUEUED;
 }
 
 /* Is what has been read past the page cache to be read once more? */
@@ -167,10 +201,10 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 
 	if (!IS_ALIGNED(iocb->ki_pos | iov_iter_count(to), CACHEFILES_GRANULE_SIZE) ||
 	    iocb->ki_pos + iov_iter_count(to) > cachefiles_data_end(object->size))
-		return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
+		return cachefiles_blob_read_here(object, iocb, to, trust);
 	op = kzalloc_obj(*op, GFP_NOFS);
 	if (!op)
-		return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
+		return cachefiles_blob_read_here(object, iocb, to, trust);
 	refcount_set(&op->ref, 2);
 	op->iocb = iocb;
 	op->object = object;
@@ -190,7 +224,7 @@ static ssize_t cachefiles_blob_read_direct(struct cachefiles_od_object *object,
 	kfree(op);
 	if (ret == iov_iter_count(to) && !cachefiles_direct_doubts(object, iocb->ki_pos, to, trust))
 		return ret;
-	return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
+	return cachefiles_blob_read_here(object, iocb, to, trust);
 }
 
 static void cachefiles_blob_put_read(struct cachefiles_blob *blob)
@@ -243,7 +277,7 @@ static ssize_t cachefiles_blob_do_read(struct kiocb *iocb, struct iov_iter *to)
 	cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_HITS, 1);
 	if (iocb->ki_flags & IOCB_DIRECT)
 		return cachefiles_blob_read_direct(object, iocb, to, trust);
-	return cachefiles_blob_read_file(object, pos, to, trust);
+	return cachefiles_blob_read_here(object, iocb, to, trust);
 }
 
 static ssize_t cachefiles_blob_read_iter(struct kiocb *iocb, struct iov_iter *to)
@@ -287,9 +321,10 @@ static const struct file_operations cachefiles_blob_fops = {
  * Waits, killably, until the daemon has told the blob's size.
  *
  * The file is for reading with an asynchronous &struct kiocb into kernel
- * memory.  A read that misses returns -EIOCBQUEUED and ends in ->ki_complete,
- * in any task, without locks held; one that fails does so with an error and
- * never with fewer bytes than are in the blob.
+ * memory.  A read that misses, a direct one, and one whose task is killed, return
+ * -EIOCBQUEUED and end in ->ki_complete: in any task, without locks held, a direct
+ * one of what is cached also in an interrupt.  One that fails does so with an error
+ * and never with fewer bytes than are in the blob.
  *
  * Context: process context; may sleep; no locks held that a daemon might need.
  * Return: the file, or as an ERR_PTR(): -ENOTCONN if no daemon has a cache

@@ -436,7 +436,7 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 {
 	struct cachefiles_fetch_reqs reqs = {};
 	unsigned int joined = 0;
-	bool submitted = false;
+	bool kick = false;
 	LIST_HEAD(ended);
 
 	spin_lock(&object->lock);
@@ -444,17 +444,25 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 	     first = cachefiles_od_next_missing(object, first, last)) {
 		struct interval_tree_node *node =
 			interval_tree_iter_first(&object->inflight, first, last);
-		unsigned long end;
+		unsigned long end, grown;
 		int error;
 
+		/*
+		 * Who has submitted what is queued still may be in a block plug, and
+		 * not run for long: there is no waiting for it to tell the daemon.
+		 */
 		if (node && node->start <= first) {
+			kick |= cachefiles_req_is_queued(container_of(node, struct cachefiles_req,
+								      span));
 			first = node->last + 1;
 			joined++;
 			continue;
 		}
 		end = cachefiles_map_next_present(&object->map, first,
 						  node ? node->start - 1 : last) - 1;
-		first = cachefiles_od_grow_read(object, first, end);
+		grown = cachefiles_od_grow_read(object, first, end);
+		kick |= grown > first;
+		first = grown;
 		if (first > end)
 			continue;
 		end = min(end, first + CACHEFILES_READ_GRANULES - 1);
@@ -470,13 +478,13 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 			cachefiles_od_fail_reads(object, first, last, error, &ended);
 			break;
 		}
-		submitted = true;
+		kick = true;
 		first = end + 1;
 	}
 	spin_unlock(&object->lock);
 
 	cachefiles_fetch_discard_reqs(&reqs);
-	if (submitted)
+	if (kick)
 		cachefiles_ondemand_kick(cachefiles_od(object));
 	if (joined)
 		cachefiles_od_count(cachefiles_od(object), CACHEFILES_OD_JOINED, joined);
@@ -555,7 +563,7 @@ ssize_t cachefiles_fetch_wait(struct kiocb *iocb, struct iov_iter *to, unsigned 
 		list_add_tail(&op->link, &blob->reads);
 	}
 	if (!op)
-		return cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
+		return cachefiles_blob_read_here(object, iocb, to, trust);
 
 	/* From here on @op belongs to whoever takes it out of the tree. */
 	trace_cachefiles_od_read_wait(object, first, last);

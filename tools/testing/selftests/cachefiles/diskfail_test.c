@@ -5,6 +5,7 @@
  * byte is ever wrong; and what has failed works again with the disk.
  */
 #include <fcntl.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 #include <linux/falloc.h>
@@ -224,6 +225,47 @@ TEST_F_TIMEOUT(diskfail, lost_under_read, 120)
 	EXPECT_TRUE(ret == -EIO || ret == GRANULE);
 	if (ret == GRANULE)
 		EXPECT_EQ(0, memcmp(t.out->buf, s->img[0].data + ds_pos(s, 0), GRANULE));
+	ASSERT_EQ(0, disk_well(&s->disk));
+	EXPECT_EQ(0, ds_read(s, 0, 0, DS_FILE));
+}
+
+/*
+ * A reader is killed while the disk takes its time.  Others may wait for the pages
+ * that it has begun to read, and they come.
+ */
+TEST_F_TIMEOUT(diskfail, killed_reader, 120)
+{
+	struct disk_scene *s = &self->s;
+	unsigned char resident = 0;
+	char path[256];
+	struct cf_task t;
+	void *map;
+	int fd, i;
+
+	ASSERT_EQ(0, ds_fetch(s, 0));
+	fd = ds_cachefile(s, 0);
+	ASSERT_LE(0, fd);
+	ASSERT_EQ(0, disk_bad_range(&s->disk, fd, ds_pos(s, 0), PRESENT, DISK_SLOW_READS));
+	close(fd);
+	snprintf(path, sizeof(path), "%s/blob0/f00", s->env.tmp);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	ASSERT_LE(0, fd);
+	map = mmap(NULL, GRANULE, PROT_READ, MAP_SHARED, fd, 0);
+	ASSERT_NE(MAP_FAILED, map);
+	ASSERT_EQ(0, cf_drop_caches());
+
+	ASSERT_EQ(0, cf_read_start(&s->env, &t, "blob0/f00", 0, GRANULE));
+	EXPECT_TRUE(cf_running(&t, DISK_SLOW_MS / 3));
+	ASSERT_EQ(-EOWNERDEAD, cf_kill(&t));
+	ASSERT_EQ(0, mincore(map, GRANULE, &resident));
+	EXPECT_FALSE(resident & 1);
+	for (i = 0; i < 200 && !(resident & 1); i++) {
+		usleep(DISK_SLOW_MS * 1000 / 100);
+		ASSERT_EQ(0, mincore(map, GRANULE, &resident));
+	}
+	EXPECT_TRUE(resident & 1);
+	munmap(map, GRANULE);
+	close(fd);
 	ASSERT_EQ(0, disk_well(&s->disk));
 	EXPECT_EQ(0, ds_read(s, 0, 0, DS_FILE));
 }
