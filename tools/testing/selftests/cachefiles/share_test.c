@@ -10,6 +10,8 @@
 #include <unistd.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/xattr.h>
 
 #include "kselftest_harness.h"
@@ -206,6 +208,20 @@ static long read_again_and_again(void *arg, struct cf_out *out)
 	return nr;
 }
 
+/* As container engines do, on "overlay". */
+static int mount_overlay(struct cf_env *env, const char *name)
+{
+	char on[256], empty[256], options[1024];
+
+	snprintf(on, sizeof(on), "%s/overlay", env->tmp);
+	snprintf(empty, sizeof(empty), "%s/empty", env->tmp);
+	snprintf(options, sizeof(options), "lowerdir=%s/%s:%s", env->tmp, name, empty);
+	if (mkdir(on, 0700) < 0 || mkdir(empty, 0700) < 0 ||
+	    mount("overlay", on, "overlay", MS_RDONLY, options) < 0)
+		return -errno;
+	return 0;
+}
+
 /*
  * The pages are those of two mounts.  What is cached of the one is read, and the
  * other one, which was looked up last, has nothing and a daemon that fails.
@@ -229,6 +245,10 @@ TEST_F(share, each_by_its_own)
 	EXPECT_EQ(0, check(&self->env, self->img, "a/f00"));
 	EXPECT_EQ(0, cf_drop_caches());
 	EXPECT_EQ(-EIO, check(&self->env, self->img, "b/f01"));
+	EXPECT_EQ(0, mount_overlay(&self->env, "a"));
+	EXPECT_EQ(0, check(&self->env, self->img, "overlay/f00"));
+	snprintf(path, sizeof(path), "%s/overlay", self->env.tmp);
+	EXPECT_EQ(0, umount(path));
 	close(fd);
 }
 
