@@ -372,16 +372,16 @@ bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last)
 }
 
 /**
- * cachefiles_req_is_queued - may a daemon have to be told of a request?
+ * cachefiles_req_is_new - may a daemon have to be told of a request?
  * @req: the request, in flight
  *
  * Context: under the object's lock.
- * Return: whether it is there to be picked.
+ * Return: whether it, or the OPEN that it is behind, may be there to be picked.
  */
-bool cachefiles_req_is_queued(struct cachefiles_req *req)
+bool cachefiles_req_is_new(struct cachefiles_req *req)
 {
 	guard(spinlock)(&req->table->ids.xa_lock);
-	return req->state == CACHEFILES_REQ_QUEUED;
+	return req->state == CACHEFILES_REQ_QUEUED || req->state == CACHEFILES_REQ_HELD;
 }
 
 /**

@@ -185,7 +185,7 @@ bool cachefiles_req_claim(struct cachefiles_req *req);
 bool cachefiles_req_recall(struct cachefiles_req *req);
 bool cachefiles_req_end(struct cachefiles_req *req, int error);
 bool cachefiles_req_grow(struct cachefiles_req *req, unsigned long last);
-bool cachefiles_req_is_queued(struct cachefiles_req *req);
+bool cachefiles_req_is_new(struct cachefiles_req *req);
 bool cachefiles_req_hold(struct cachefiles_req *req, struct list_head *held);
 void cachefiles_reqs_release(struct cachefiles_reqs *table, struct list_head *held, u32 object_id);
 void cachefiles_reqs_move_held(struct cachefiles_reqs *table, struct list_head *held,

@@ -131,6 +131,8 @@ static void cachefiles_direct_again(struct work_struct *work)
 	cachefiles_blob_end_read(iocb, ret);
 }
 
+static void cachefiles_wait_complete(struct kiocb *iocb, long ret);
+
 /**
  * cachefiles_blob_read_here - read present granules, in the calling task
  * @object: the object
@@ -152,7 +154,8 @@ ssize_t cachefiles_blob_read_here(struct cachefiles_od_object *object, struct ki
 	ssize_t ret;
 
 	ret = cachefiles_blob_read_file(object, iocb->ki_pos, to, trust);
-	if (ret != -EINTR)
+	/* What cachefiles_ondemand_read_blob() reads it has for itself. */
+	if (ret != -EINTR || iocb->ki_complete == cachefiles_wait_complete)
 		return ret;
 	op = kzalloc_obj(*op, GFP_NOFS | __GFP_NOFAIL);
 	refcount_set(&op->ref, 1);

@@ -448,12 +448,12 @@ void cachefiles_fetch(struct cachefiles_od_object *object, unsigned long first, 
 		int error;
 
 		/*
-		 * Who has submitted what is queued still may be in a block plug, and
+		 * Who has submitted what is not picked yet may be in a block plug, and
 		 * not run for long: there is no waiting for it to tell the daemon.
 		 */
 		if (node && node->start <= first) {
-			kick |= cachefiles_req_is_queued(container_of(node, struct cachefiles_req,
-								      span));
+			kick |= cachefiles_req_is_new(container_of(node, struct cachefiles_req,
+								   span));
 			first = node->last + 1;
 			joined++;
 			continue;

@@ -238,8 +238,8 @@ static int cachefiles_od_object_ask(struct cachefiles_od_object *object)
 	}
 	if (req)
 		cachefiles_req_discard(req);
-	else
-		cachefiles_ondemand_kick(cachefiles_od(object));
+	/* Also if the OPEN is another task's: as in cachefiles_fetch(). */
+	cachefiles_ondemand_kick(cachefiles_od(object));
 
 	/*
 	 * Freezable: the daemon may be frozen first when the machine suspends.

@@ -6,7 +6,6 @@
 #include <linux/mount.h>
 #include <linux/namei.h>
 #include <linux/statfs.h>
-#include <linux/uaccess.h>
 #include "internal.h"
 #include <trace/events/cachefiles_ondemand.h>
 
@@ -86,7 +85,7 @@ int cachefiles_ondemand_check_space(struct cachefiles_ondemand *od, size_t bytes
 /**
  * cachefiles_ondemand_space - tell the daemon how much space there is
  * @cache: the bound device
- * @arg: where to
+ * @space: where to
  *
  * Context: may sleep; under daemon_mutex.
  * Return: 0, or an error of the file system.

@@ -136,8 +136,8 @@ static struct dentry *cachefiles_store_get_dir(struct cachefiles_ondemand *od,
 		ret = -ENOTDIR;
 	else if (!cachefiles_store_mark(d_inode(dentry)))
 		ret = -EBUSY;
-	/* The mark has kept the daemon from removing it, or has come too late. */
-	else if (IS_DEADDIR(d_inode(dentry)))
+	/* The mark keeps the daemon from removing it, or it, or one before, was too late. */
+	if (ret != -ENOTDIR && IS_DEADDIR(d_inode(dentry)))
 		ret = -ENOENT;
 	if (!ret)
 		return dentry;

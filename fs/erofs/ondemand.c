@@ -177,7 +177,8 @@ struct inode *erofs_ondemand_real_inode(struct inode *inode, const struct file *
 	struct erofs_inode *shared = EROFS_I(inode), *vi;
 	struct inode *opened;
 
-	if (!file || inode->i_sb->s_type != &erofs_anon_fs_type)
+	if (!file || inode->i_sb->s_type != &erofs_anon_fs_type ||
+	    !test_bit(EROFS_I_ONDEMAND_BIT, &shared->flags))
 		return erofs_real_inode(inode, need_iput);
 	/* Set by erofs_ondemand_opened(); to be compared only, for it may be gone. */
 	opened = file->private_data;

@@ -149,7 +149,8 @@ static inline void erofs_ondemand_opened(struct file *file, struct inode *inode)
 struct inode *erofs_ondemand_real_inode(struct inode *inode, const struct file *file,
 					bool *need_iput);
 #else
-#define erofs_ondemand_real_inode(inode, file, need_iput)	erofs_real_inode(inode, need_iput)
+#define erofs_ondemand_real_inode(inode, file, need_iput)	\
+	((void)(file), erofs_real_inode(inode, need_iput))
 #endif
 
 /* Nobody has it any more: it keeps no pages but those that are being read. */
@@ -278,7 +279,8 @@ static inline void erofs_ondemand_end_share(struct erofs_sb_info *sbi)
 #define erofs_ondemand_read_folio	read_cache_folio
 #define erofs_ondemand_get_link		page_get_link
 #define erofs_ondemand_put_real(inode)	iput(inode)
-#define erofs_ondemand_real_inode(inode, file, need_iput)	erofs_real_inode(inode, need_iput)
+#define erofs_ondemand_real_inode(inode, file, need_iput)	\
+	((void)(file), erofs_real_inode(inode, need_iput))
 
 static inline bool erofs_ondemand_remapped(const struct erofs_map_dev *mdev)
 {

@@ -38,6 +38,8 @@
 #include "log.h"
 #include "source.h"
 
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+
 static struct engine *engine;
 static struct blob *blob;
 static uint64_t piece_size;
@@ -96,7 +98,7 @@ static bool break_call(unsigned int nr, unsigned int error)
 		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
 	};
 	struct sock_fprog prog = {
-		.len = sizeof(filter) / sizeof(filter[0]), .filter = filter
+		.len = ARRAY_SIZE(filter), .filter = filter
 	};
 
 	return !prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) &&

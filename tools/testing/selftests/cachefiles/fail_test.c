@@ -232,7 +232,7 @@ TEST(errno_of_a_window)
 	pos = s.img.file[0].pos;
 	/* Both on one CPU, of which the reader gets what the daemon leaves. */
 	CPU_ZERO(&cpus);
-	CPU_SET(0, &cpus);
+	CPU_SET(sched_getcpu(), &cpus);
 	ASSERT_EQ(0, sched_setaffinity(0, sizeof(cpus), &cpus));
 	ASSERT_EQ(0, scene_read_start(&s, &t, 0, size));
 	while (n < (int)ARRAY_SIZE(m) &&
@@ -247,7 +247,10 @@ TEST(errno_of_a_window)
 	/* The page cache tries again, with the one page. */
 	ASSERT_EQ(0, cf_expect(s.env.dev, &again, CACHEFILES_OP_READ));
 	EXPECT_EQ(pos, again.off);
-	ASSERT_EQ(0, sched_setscheduler(0, SCHED_FIFO, &prio));
+	if (sched_setscheduler(0, SCHED_FIFO, &prio) < 0) {
+		scene_fini(&s);
+		SKIP(return, "no realtime scheduling here");
+	}
 	EXPECT_EQ(0, cf_fail(s.fd, again.id, -ENOLINK));
 	while (n--) {
 		if (n != first)
