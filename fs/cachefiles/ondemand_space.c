@@ -129,7 +129,7 @@ static int cachefiles_ondemand_remove(struct cachefiles_cache *cache, struct den
 	lockdep_assert_held_write(&od->cull_sem);
 	/* Another cache's marks are none of ours, nor is cull_sem its lock. */
 	if (!is_subdir(dir, od->store))
-		return -EXDEV;
+		return -ESTALE;
 	victim = lookup_one_positive_unlocked(&nop_mnt_idmap, &QSTR(name), dir);
 	if (IS_ERR(victim))
 		return victim == ERR_PTR(-ENOENT) ? -ESTALE : PTR_ERR(victim);
@@ -160,7 +160,7 @@ static int cachefiles_ondemand_remove(struct cachefiles_cache *cache, struct den
  * An object that is being opened meanwhile is either found in use, or made anew.
  *
  * Context: may sleep; called with the cache's credentials.
- * Return: 0; -ESTALE if there is no such file; -EXDEV if @dir is not in the cache;
+ * Return: 0; -ESTALE if there is no such file, or @dir is not in the cache;
  * -EBUSY if it is in use; or an error, and then it can be used as before.
  */
 int cachefiles_ondemand_cull(struct cachefiles_cache *cache, struct dentry *dir, char *name)

@@ -154,6 +154,7 @@ struct fz_daemon {
 	bool			shut;		/* the device has been given up */
 	bool			alone;		/* nobody else reads messages */
 	bool			full;		/* FULL may come */
+	bool			elsewhere;	/* its cache is the other one */
 	unsigned int		honesty;	/* percent */
 	int			slot;		/* of two daemons at once, which */
 	pthread_mutex_t		lock;		/* for all below */

@@ -279,6 +279,7 @@ void fz_daemon_term(struct fz_worker *w)
 	fz_count(root ? "daemon of the other cache" : "daemon");
 	proto.dev = dev;
 	proto.honesty = honesty;
+	proto.elsewhere = root;
 	if (fz_chance(w, 25)) {
 		hand_over(w, &proto, life);
 		_exit(0);
